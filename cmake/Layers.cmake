@@ -1,0 +1,44 @@
+# tciafs_layer(NAME DEPS layers... FOREIGN targets...): one static library per folder of src/.
+#
+# The libraries a layer names itself (FOREIGN) are linked PRIVATE: their headers do not reach the
+# layers above. util is the exception: its headers use fmt and tl::expected.
+
+add_library(tciafs_warnings INTERFACE)
+target_compile_options(tciafs_warnings INTERFACE
+  -Wall -Wextra -Werror -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wconversion
+  -Wno-sign-conversion -Wcast-qual -Wformat=2 -Wswitch)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  target_compile_options(tciafs_warnings INTERFACE -Wthread-safety)
+endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # g++ 12 sees uninitialised members inside every tl::expected it inlines; clang checks this for us.
+  target_compile_options(tciafs_warnings INTERFACE -Wno-maybe-uninitialized)
+endif()
+if(TCIAFS_SANITIZE)
+  add_compile_options(-fsanitize=${TCIAFS_SANITIZE} -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${TCIAFS_SANITIZE})
+endif()
+
+function(tciafs_layer name)
+  cmake_parse_arguments(LAYER "" "" "DEPS;FOREIGN" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cpp)
+  if(NOT sources)
+    return()
+  endif()
+  add_library(tciafs_${name} STATIC ${sources})
+  target_include_directories(tciafs_${name}
+    PUBLIC ${CMAKE_SOURCE_DIR}/include PRIVATE ${CMAKE_SOURCE_DIR}/src)
+  list(TRANSFORM LAYER_DEPS PREPEND tciafs_ OUTPUT_VARIABLE layer_targets)
+  target_link_libraries(tciafs_${name} PRIVATE tciafs_warnings)
+  if(name STREQUAL "util")
+    target_link_libraries(tciafs_util PUBLIC ${LAYER_FOREIGN})
+  else()
+    target_link_libraries(tciafs_${name} PUBLIC tciafs_util PRIVATE ${LAYER_FOREIGN})
+  endif()
+  # vfs sees the layers below it only as seams: it must link without their libraries.
+  if(NOT name STREQUAL "vfs")
+    target_link_libraries(tciafs_${name} PUBLIC ${layer_targets})
+  else()
+    target_link_libraries(tciafs_vfs PUBLIC tciafs_source)
+  endif()
+endfunction()

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// The block cache: one directory per series, one data file per instance with every byte at its
+// natural offset, and an index of series, instances and blocks (man/tciafs-cache.5 is the format).
+//
+// What a caller may rely on: nothing is visible before it is whole (an instance is published in one
+// index transaction after its bytes were written); a crash leaves a miss, never wrong bytes; the
+// byte cap and the free-space floor hold at every moment, also while writing; files in use stay
+// readable after eviction; sizes and MD5 sums are remembered after eviction; blocks written by an
+// earlier run are checked against their checksums before their first use. A disk that fails
+// degrades to memory-backed instances with a loud log, not to errors.
+//
+// This header is the seam towards fetch and vfs: no LMDB in sight. cache/disk_cache.h makes the
+// real one. Thread-safe, except that one SeriesWriter/InstanceWriter is used by one thread at a
+// time. Errors: kNotFound (a miss), kCorrupt (a block failed its checksum: now a miss), kNoSpace
+// (with the reason), kInternal.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tciafs/source/records.h"
+#include "tciafs/util/bytes.h"
+#include "tciafs/util/result.h"
+
+namespace tciafs::cache {
+
+// The scope (server and account) is part of the key: what one account may see is not another's.
+struct SeriesKey {
+  std::string scope;
+  source::SeriesUid series;
+  friend bool operator==(const SeriesKey&, const SeriesKey&) = default;
+  friend auto operator<=>(const SeriesKey&, const SeriesKey&) = default;
+};
+
+// Bytes of an instance as a range of a file; the fd stays valid while the InstanceFile lives.
+struct FileRange {
+  int fd = -1;
+  int64_t offset = 0;
+  int64_t size_bytes = 0;  // 0 at or past the end of the instance
+};
+
+// An instance that can be read. Holding it keeps its series from being evicted from under the
+// reader.
+class InstanceFile {
+ public:
+  virtual ~InstanceFile() = default;
+  virtual int64_t size_bytes() const = 0;
+  virtual std::string md5_hex() const = 0;  // of the bytes as stored; "" if not computed
+  // Clamped to the instance. Verifies the touched blocks first if an earlier run wrote them;
+  // kCorrupt: a block was bad, the instance has been withdrawn and must be fetched again.
+  virtual Result<FileRange> Read(int64_t offset, int64_t size_bytes) = 0;
+};
+
+// What is known of an instance from having had it, whether or not its bytes are still here.
+struct KnownInstance {
+  source::SopUid sop;
+  int64_t size_bytes = 0;
+  std::string md5_hex;
+  bool cached = false;
+};
+
+class InstanceWriter {
+ public:
+  virtual ~InstanceWriter() = default;  // dropping it unpublished discards the bytes
+  // kNoSpace if the reservation cannot be stretched; disk failures go to memory instead.
+  virtual Status Append(ByteView bytes) = 0;
+  // Makes it visible to Open. Fails without side effects.
+  virtual Result<std::shared_ptr<InstanceFile>> Publish(const std::string& md5_hex) = 0;
+};
+
+// One fetch of one series. Destroying it gives back what was reserved and not used.
+class SeriesWriter {
+ public:
+  virtual ~SeriesWriter() = default;
+  virtual Result<std::unique_ptr<InstanceWriter>> BeginInstance(const source::SopUid& sop) = 0;
+  // Takes a published instance back (its MD5 proved wrong): it is a miss again, and the next Read
+  // of a handle opened meanwhile gives kCorrupt.
+  virtual Status Withdraw(const source::SopUid& sop) = 0;
+  // Count, sum and hashes have been checked: the series is complete.
+  virtual Status MarkVerified() = 0;
+};
+
+struct SeriesPlan {
+  SeriesKey key;
+  source::SeriesVersion version;  // total_bytes -1: unknown, space is then reserved as bytes land
+};
+
+struct Usage {
+  int64_t cap_bytes = 0;
+  int64_t used_bytes = 0;      // on disk, file-system blocks and index included
+  int64_t reserved_bytes = 0;  // promised to fetches under way, not yet written
+  int64_t free_floor_bytes = 0;
+  int64_t disk_free_bytes = 0;
+  int64_t series = 0;
+  int64_t instances = 0;  // cached
+  bool degraded = false;  // the disk failed; new data goes to memory
+};
+
+class BlockCache {
+ public:
+  virtual ~BlockCache() = default;
+
+  // kNotFound if it is not here, or is here in another version of the series. Touches the LRU
+  // clock.
+  virtual Result<std::shared_ptr<InstanceFile>> Open(const SeriesKey& key,
+                                                     const source::SeriesVersion& version,
+                                                     const source::SopUid& sop) = 0;
+  // Sorted by SOP UID. Instances of another version of the series are not told.
+  virtual std::vector<KnownInstance> Known(const SeriesKey& key,
+                                           const source::SeriesVersion& version) const = 0;
+  virtual std::optional<KnownInstance> Known(const SeriesKey& key,
+                                             const source::SeriesVersion& version,
+                                             const source::SopUid& sop) const = 0;
+
+  // Reserves the space first, evicting least recently used series that are neither pinned nor in
+  // use; kNoSpace, before a byte is fetched, if it cannot fit. An older version of the same series
+  // is dropped. One writer per series at a time: a second gets kBusy.
+  virtual Result<std::unique_ptr<SeriesWriter>> BeginSeries(const SeriesPlan& plan) = 0;
+
+  // True if BeginSeries was once completed with MarkVerified for this version and all is still
+  // here.
+  virtual bool Verified(const SeriesKey& key, const source::SeriesVersion& version) const = 0;
+
+  virtual Status Pin(const SeriesKey& key, bool pinned) = 0;
+  virtual Status Evict(const SeriesKey& key) = 0;
+  virtual Usage usage() const = 0;
+};
+
+}  // namespace tciafs::cache

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// Makes the block cache in a directory. Exactly one process owns a cache directory at a time.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "tciafs/cache/block_cache.h"
+#include "tciafs/util/clock.h"
+
+namespace tciafs::cache {
+
+struct CacheOptions {
+  std::string directory;         // created 0700; its content is ours alone
+  int64_t cap_bytes = 0;         // required; smaller than kCapBytesMin is refused
+  int64_t free_floor_bytes = 0;  // or, if larger, this share of the file system:
+  int free_floor_percent = 0;
+  int64_t memory_bytes_max = 256 << 20;  // for instances held in memory when the disk fails
+};
+
+inline constexpr int64_t kCapBytesMin = int64_t{16} << 20;
+inline constexpr int64_t kBlockBytes = int64_t{1} << 20;
+inline constexpr int kFormatVersion = 1;
+
+// Errors: kBusy (another process owns it; the message names it), kPermission / kNoSpace / kInternal
+// (cannot be written), kUnsupported (a newer format), kInvalidArgument (cap too small). A damaged
+// index is set aside and the cache starts empty.
+Result<std::unique_ptr<BlockCache>> OpenDiskCache(const CacheOptions& options, const Clock& clock);
+
+}  // namespace tciafs::cache

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// Finds the SOPInstanceUID in the first bytes of a DICOM file: file meta group (0002,0003), else
+// (0008,0018) in explicit or implicit VR, either byte order, with or without the 128-byte preamble.
+// Reads nothing else and never pixel data. Source: DICOM PS3.5 section 7 (data elements), PS3.10
+// section 7 (file meta). Pure functions.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+
+#include "tciafs/util/bytes.h"
+#include "tciafs/util/result.h"
+
+namespace tciafs::dicom {
+
+// Enough for every head seen; a file that hides its UID further in is taken for no DICOM.
+inline constexpr size_t kHeadBytesMax = 256 * 1024;
+
+// The UID; or nullopt when `head` is too short to tell and more may come (`complete` false); or
+// kCorrupt when this is no DICOM file or has no SOPInstanceUID.
+Result<std::optional<std::string>> FindSopInstanceUid(ByteView head, bool complete);
+
+}  // namespace tciafs::dicom

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// Brings instances into the block cache: one stream per series however many readers, each reader
+// woken as soon as its instance has arrived whole. Verifies count, sum and MD5 sums; what a stream
+// left out or damaged is fetched as single images, then with the series once more, then reported
+// per instance.
+//
+// This header is the seam towards vfs. fetch/series_fetcher.h makes the real one. Thread-safe.
+// Callbacks come exactly once, on any thread (also before the call returns), with no lock held.
+// Errors: those of source::Source and of cache::BlockCache; kTimedOut when a download made no
+// progress for its stall time.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "tciafs/cache/block_cache.h"
+#include "tciafs/source/records.h"
+#include "tciafs/util/result.h"
+
+namespace tciafs::fetch {
+
+// The series an instance belongs to, and where to ask for it.
+struct SeriesTarget {
+  size_t server = 0;
+  source::SeriesRecord record;
+};
+
+struct DownloadStatus {
+  std::string server;
+  source::SeriesRecord record;
+  int64_t bytes_received = 0;   // of instances, inflated
+  int64_t bytes_expected = -1;  // -1: unknown
+  int64_t instances_published = 0;
+  size_t waiters = 0;
+  bool started = false;  // false while queued behind other downloads
+};
+
+class Fetcher {
+ public:
+  virtual ~Fetcher() = default;
+
+  // The instance, readable: from the cache at once, else once it has arrived. A stop request
+  // detaches this waiter with kCancelled; a download nobody waits for any more ends after a short
+  // while.
+  virtual void Acquire(const SeriesTarget& target, const source::SopUid& sop, std::stop_token stop,
+                       Callback<std::shared_ptr<cache::InstanceFile>> done) = 0;
+
+  // Why the last fetch of this instance (or, with an empty sop, of its series) failed; "" if it did
+  // not.
+  virtual std::string LastError(const cache::SeriesKey& key, const source::SopUid& sop) const = 0;
+  virtual std::vector<DownloadStatus> Downloads() const = 0;
+
+  // Ends every download and every waiter (kCancelled); later calls of Acquire for what is not
+  // cached fail at once. Returns when no callback is running any more.
+  virtual void Shutdown() = 0;
+};
+
+}  // namespace tciafs::fetch

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// Makes the fetcher over the sources and the cache of one mount, all borrowed and outliving it.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "tciafs/cache/block_cache.h"
+#include "tciafs/fetch/fetcher.h"
+#include "tciafs/source/source.h"
+#include "tciafs/util/clock.h"
+#include "tciafs/util/executor.h"
+
+namespace tciafs::fetch {
+
+struct FetchOptions {
+  int downloads_max = 2;               // series under way at once, per server
+  int64_t linger_ms = 5'000;           // a download whose last waiter went away ends after this
+  int64_t failure_memory_ms = 10'000;  // a failed instance is not asked for again before
+  size_t waiters_max = 100'000;
+};
+
+std::unique_ptr<Fetcher> CreateSeriesFetcher(const FetchOptions& options,
+                                             std::vector<source::Source*> sources,
+                                             cache::BlockCache& cache, const Clock& clock,
+                                             Executor& executor, Scheduler& scheduler);
+
+}  // namespace tciafs::fetch

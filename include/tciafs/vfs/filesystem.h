@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// Every decision of the file system: names to nodes, attributes, sizes, handles, extended
+// attributes, errors. Knows nothing of FUSE, curl or LMDB; src/fuse decodes a request, calls here,
+// and encodes the answer. All data comes through the three seams: catalog (names), fetch and cache
+// (bytes).
+//
+// Nobody waits on a thread here: an operation that needs the archive returns at once and its
+// callback comes later, exactly once, from whoever finished the work, with no lock of this class
+// held (a reply can be the last reference the kernel has, and can lead straight back into Forget).
+// A stop request ends an operation with kCancelled.
+//
+// Node ids name objects the kernel knows: a node lives while its lookup count is above zero, and is
+// never reused for another object. Inode numbers (Attributes::inode) are derived from the path and
+// so stay the same across mounts.
+//
+// Lock order: the node table's mutex is a leaf; no lock is held across a call into catalog, fetch
+// or cache, nor across a callback.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tciafs/cache/block_cache.h"
+#include "tciafs/catalog/catalog.h"
+#include "tciafs/fetch/fetcher.h"
+#include "tciafs/util/executor.h"
+#include "tciafs/util/result.h"
+
+namespace tciafs::vfs {
+
+using NodeId = uint64_t;
+using HandleId = uint64_t;
+inline constexpr NodeId kRootNode = 1;
+
+enum class NodeType { kDirectory, kFile };
+
+struct Attributes {
+  uint64_t inode = 0;
+  NodeType type = NodeType::kDirectory;
+  int64_t size_bytes = 0;
+  int64_t modified_s = 0;
+  uint32_t mode = 0;  // permission bits
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+};
+
+struct AttributesReply {
+  Attributes attributes;
+  int64_t valid_for_ms = 0;
+};
+
+struct EntryReply {
+  NodeId node = 0;
+  Attributes attributes;
+  int64_t entry_valid_for_ms = 0;
+  int64_t attributes_valid_for_ms = 0;
+};
+
+struct OpenReply {
+  HandleId handle = 0;
+  bool keep_cache = false;  // pages (or directory entries) of an earlier open are still good
+  bool cache_directory = false;
+};
+
+struct DirectoryEntry {
+  std::string_view name;
+  uint64_t next_offset = 0;  // where to go on after this entry
+  EntryReply entry;          // node 0 unless asked for with attributes, and for "." and ".."
+};
+
+// Bytes to answer a read with: a range of a cache file, kept open by `keep_alive`.
+struct ReadReply {
+  cache::FileRange range;
+  std::shared_ptr<cache::InstanceFile> keep_alive;
+};
+
+struct SpaceReply {
+  int64_t block_bytes = 4096;
+  int64_t total_bytes = 0;
+  int64_t free_bytes = 0;
+  int64_t files = 0;
+};
+
+// How much of what the kernel caches is no longer true; the fuse layer passes it on.
+struct Invalidation {
+  enum class Kind { kEntry, kDirectory, kFile };
+  Kind kind = Kind::kEntry;
+  NodeId node = 0;   // the parent (kEntry), or the node itself
+  std::string name;  // kEntry
+};
+
+enum class UnknownSize { kEstimate, kFetch, kZero };
+
+struct FilesystemOptions {
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  uint32_t umask = 022;
+  UnknownSize unknown_size = UnknownSize::kEstimate;
+  int64_t kernel_validity_max_ms = 24 * 3600 * 1000LL;
+  std::vector<std::string> scopes;  // of the servers, by index
+};
+
+class Filesystem {
+ public:
+  virtual ~Filesystem() = default;
+
+  virtual void Lookup(NodeId parent, std::string_view name, std::stop_token stop,
+                      Callback<EntryReply> done) = 0;
+  virtual void Forget(NodeId node, uint64_t lookups) = 0;
+  // `handle` 0 if there is none.
+  virtual void GetAttributes(NodeId node, HandleId handle, std::stop_token stop,
+                             Callback<AttributesReply> done) = 0;
+
+  virtual void OpenDirectory(NodeId node, std::stop_token stop, Callback<OpenReply> done) = 0;
+  // Emits entries from `offset` on until the emitter returns false (it did not fit: that entry is
+  // taken back). With attributes, every entry emitted counts as one lookup of its node.
+  using Emit = std::function<bool(const DirectoryEntry&)>;
+  virtual Status ReadDirectory(HandleId handle, uint64_t offset, bool with_attributes,
+                               const Emit& emit) = 0;
+  virtual void ReleaseDirectory(HandleId handle) = 0;
+
+  // Brings the instance here if it is not; afterwards GetAttributes with the handle is exact.
+  virtual void Open(NodeId node, bool for_writing, std::stop_token stop,
+                    Callback<OpenReply> done) = 0;
+  virtual void Read(NodeId node, HandleId handle, int64_t offset, int64_t size_bytes,
+                    std::stop_token stop, Callback<ReadReply> done) = 0;
+  virtual void Release(HandleId handle) = 0;
+
+  virtual Result<std::string> GetXattr(NodeId node, std::string_view name) = 0;
+  virtual Result<std::vector<std::string>> ListXattr(NodeId node) = 0;
+  virtual SpaceReply Space() const = 0;
+
+  // One listener, set before the first call; called with no lock held, never from inside an
+  // operation of the kernel's (posted to the executor given at creation).
+  virtual void OnInvalidation(std::function<void(const Invalidation&)> listener) = 0;
+
+  virtual size_t nodes() const = 0;  // for tests and metrics
+};
+
+// The references are borrowed and outlive the file system.
+std::unique_ptr<Filesystem> CreateFilesystem(const FilesystemOptions& options,
+                                             catalog::Catalog& catalog, fetch::Fetcher& fetcher,
+                                             cache::BlockCache& cache, Executor& executor);
+
+}  // namespace tciafs::vfs

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+#include "tciafs/source/records.h"
+
+#include <algorithm>
+#include <string_view>
+
+namespace tciafs::source {
+namespace {
+
+bool KnownAndDifferent(int64_t a, int64_t b) { return a >= 0 && b >= 0 && a != b; }
+
+}  // namespace
+
+bool SameVersion(const SeriesVersion& a, const SeriesVersion& b) {
+  if (KnownAndDifferent(a.image_count, b.image_count)) return false;
+  if (KnownAndDifferent(a.total_bytes, b.total_bytes)) return false;
+  const size_t common = std::min(a.timestamp.size(), b.timestamp.size());
+  return std::string_view(a.timestamp).substr(0, common) ==
+         std::string_view(b.timestamp).substr(0, common);
+}
+
+}  // namespace tciafs::source
