@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+#include <algorithm>
+#include <utility>
+
+#include "tciafs/catalog/catalog.h"
+#include "tciafs/catalog/names.h"
+
+namespace tciafs::catalog {
+
+ObjectPath ObjectPath::Child(std::string id, size_t child_server) const {
+  ObjectPath child = *this;
+  switch (level) {
+    case Level::kRoot:
+      child.level = Level::kCollection;
+      child.server = child_server;
+      child.collection = source::CollectionId(std::move(id));
+      break;
+    case Level::kCollection:
+      child.level = Level::kPatient;
+      child.patient = source::PatientId(std::move(id));
+      break;
+    case Level::kPatient:
+      child.level = Level::kStudy;
+      child.study = source::StudyUid(std::move(id));
+      break;
+    case Level::kStudy:
+      child.level = Level::kSeries;
+      child.series = source::SeriesUid(std::move(id));
+      break;
+    case Level::kSeries:
+      child.level = Level::kInstance;
+      child.sop = source::SopUid(std::move(id));
+      break;
+    case Level::kInstance:  // a file has no children
+      break;
+  }
+  return child;
+}
+
+std::string ObjectPath::Text() const {
+  if (level == Level::kRoot) return "/";
+  std::string text;
+  const auto append = [&](Level of, const std::string& name) {
+    if (level >= of) text.append("/").append(name);
+  };
+  append(Level::kCollection, EncodeName(collection.text()));
+  append(Level::kPatient, EncodeName(patient.text()));
+  append(Level::kStudy, EncodeName(study.text()));
+  append(Level::kSeries, EncodeName(series.text()));
+  append(Level::kInstance, InstanceName(sop.text()));
+  return text;
+}
+
+const Entry* Listing::Find(std::string_view name) const {
+  const auto entry =
+      std::lower_bound(entries.begin(), entries.end(), name,
+                       [](const Entry& e, std::string_view n) { return e.name < n; });
+  return entry != entries.end() && entry->name == name ? &*entry : nullptr;
+}
+
+}  // namespace tciafs::catalog
