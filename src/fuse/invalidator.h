@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// Tells the kernel what it may no longer believe, on a thread of its own: a notification can wait
+// for a lock that a request holds which waits for us, so it must never come from inside a request.
+// Thread-safe. Close before the session is destroyed; what was not told by then is dropped.
+#pragma once
+
+#define FUSE_USE_VERSION 312
+#include <fuse_lowlevel.h>
+
+#include <deque>
+#include <thread>
+
+#include "tciafs/util/mutex.h"
+#include "tciafs/vfs/filesystem.h"
+
+namespace tciafs::fuse {
+
+class Invalidator {
+ public:
+  explicit Invalidator(fuse_session* session);
+  ~Invalidator();
+  void Post(const vfs::Invalidation& invalidation);
+  void Close();
+
+ private:
+  void Run();
+  void Tell(const vfs::Invalidation& invalidation);
+
+  fuse_session* const session_;
+  Mutex mutex_;
+  CondVar wake_;
+  std::deque<vfs::Invalidation> queue_ TCIAFS_GUARDED_BY(mutex_);
+  bool closed_ TCIAFS_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace tciafs::fuse

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+#include "fuse/ops.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "fuse/errno.h"
+#include "tciafs/util/log.h"
+
+namespace tciafs::fuse {
+namespace {
+
+Dispatcher& Of(fuse_req_t request) { return *static_cast<Dispatcher*>(fuse_req_userdata(request)); }
+
+double Seconds(int64_t ms) { return static_cast<double>(ms) / 1e3; }
+
+struct stat ToStat(const vfs::Attributes& attributes) {
+  struct stat st {};
+  const bool directory = attributes.type == vfs::NodeType::kDirectory;
+  st.st_ino = attributes.inode;
+  st.st_mode = (directory ? S_IFDIR : S_IFREG) | attributes.mode;
+  st.st_nlink = directory ? 2 : 1;
+  st.st_uid = attributes.uid;
+  st.st_gid = attributes.gid;
+  st.st_size = attributes.size_bytes;
+  st.st_blocks = (attributes.size_bytes + 511) / 512;
+  st.st_blksize = 128 * 1024;  // what one read request of the kernel's carries
+  st.st_atim.tv_sec = st.st_mtim.tv_sec = st.st_ctim.tv_sec = attributes.modified_s;
+  return st;
+}
+
+fuse_entry_param ToEntry(const vfs::EntryReply& reply) {
+  fuse_entry_param entry{};
+  entry.ino = reply.node;
+  entry.generation = 1;  // node ids are never reused
+  entry.attr = ToStat(reply.attributes);
+  entry.attr_timeout = Seconds(reply.attributes_valid_for_ms);
+  entry.entry_timeout = Seconds(reply.entry_valid_for_ms);
+  return entry;
+}
+
+// Failures that point at the archive or at this machine, not at the caller, are worth a line.
+void LogFailure(const char* operation, fuse_ino_t node, const Error& error) {
+  switch (error.code) {
+    case Errc::kTimedOut:
+    case Errc::kUnavailable:
+    case Errc::kThrottled:
+    case Errc::kCorrupt:
+    case Errc::kNoSpace:
+    case Errc::kInternal:
+    case Errc::kUnauthenticated:
+      LogWarning("{} of node {}: {} ({})", operation, node, error.message, ErrcName(error.code));
+      return;
+    default:
+      LogDebug("{} of node {}: {} ({})", operation, node, error.message, ErrcName(error.code));
+  }
+}
+
+// Runs one operation that answers through `pending`; the only place that catches, since C calls us.
+template <typename Body>
+void Serve(const char* operation, fuse_req_t request, fuse_ino_t node, Body&& body) {
+  Dispatcher& dispatcher = Of(request);
+  std::shared_ptr<Pending> pending;
+  try {
+    pending = dispatcher.pending.Add(request);
+    body(dispatcher.filesystem, pending);
+  } catch (const std::bad_alloc&) {
+    pending ? pending->Abort(ENOMEM) : void(fuse_reply_err(request, ENOMEM));
+  } catch (const std::exception& failure) {
+    LogError("{} of node {}: {}", operation, node, failure.what());
+    pending ? pending->Abort(EIO) : void(fuse_reply_err(request, EIO));
+  }
+}
+
+// The callback of an operation: failure is answered here, success by `answer`, which gets null when
+// an interrupt answered before it.
+template <typename T, typename Answer>
+Callback<T> Answering(const char* operation, fuse_ino_t node, std::shared_ptr<Pending> pending,
+                      Answer answer) {
+  return [operation, node, pending = std::move(pending), answer](Result<T> result) {
+    if (!result) {
+      LogFailure(operation, node, result.error());
+      pending->Fail(ToErrno(result.error().code));
+      return;
+    }
+    answer(pending->Claim(), *result);
+  };
+}
+
+void Init(void* userdata, fuse_conn_info* connection) {
+  const auto want = [connection](unsigned capability, bool on) {
+    if (on && (connection->capable & capability) != 0)
+      connection->want |= capability;
+    else
+      connection->want &= ~capability;
+  };
+  want(FUSE_CAP_ASYNC_READ, true);
+  want(FUSE_CAP_PARALLEL_DIROPS, true);
+  want(FUSE_CAP_READDIRPLUS, true);
+  want(FUSE_CAP_READDIRPLUS_AUTO, false);  // names and attributes come from one place: always both
+  want(FUSE_CAP_SPLICE_WRITE, true);
+  want(FUSE_CAP_SPLICE_MOVE, true);
+  want(FUSE_CAP_SPLICE_READ, false);      // requests are small
+  want(FUSE_CAP_AUTO_INVAL_DATA, false);  // we say when pages are no longer good
+  want(FUSE_CAP_EXPLICIT_INVAL_DATA, true);
+  connection->max_background = 64;
+  auto* dispatcher = static_cast<Dispatcher*>(userdata);
+  if (dispatcher->on_ready) dispatcher->on_ready();
+}
+
+void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
+  Serve("lookup", request, parent, [&](vfs::Filesystem& filesystem, auto& pending) {
+    filesystem.Lookup(
+        parent, name, pending->stop_token(),
+        Answering<vfs::EntryReply>("lookup", parent, pending,
+                                   [&filesystem](fuse_req_t waiting, const vfs::EntryReply& reply) {
+                                     const fuse_entry_param entry = ToEntry(reply);
+                                     const bool delivered = waiting != nullptr &&
+                                                            fuse_reply_entry(waiting, &entry) == 0;
+                                     if (!delivered && reply.node != 0)
+                                       filesystem.Forget(reply.node, 1);
+                                   }));
+  });
+}
+
+void Forget(fuse_req_t request, fuse_ino_t node, uint64_t lookups) {
+  vfs::Filesystem& filesystem = Of(request).filesystem;
+  fuse_reply_none(request);
+  filesystem.Forget(node, lookups);
+}
+
+void ForgetMulti(fuse_req_t request, size_t count, fuse_forget_data* forgets) {
+  vfs::Filesystem& filesystem = Of(request).filesystem;
+  for (size_t i = 0; i < count; ++i) filesystem.Forget(forgets[i].ino, forgets[i].nlookup);
+  fuse_reply_none(request);
+}
+
+void GetAttr(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
+  const vfs::HandleId handle = file != nullptr ? file->fh : 0;
+  Serve("getattr", request, node, [&](vfs::Filesystem& filesystem, auto& pending) {
+    filesystem.GetAttributes(
+        node, handle, pending->stop_token(),
+        Answering<vfs::AttributesReply>(
+            "getattr", node, pending, [](fuse_req_t waiting, const vfs::AttributesReply& reply) {
+              const struct stat st = ToStat(reply.attributes);
+              if (waiting != nullptr) fuse_reply_attr(waiting, &st, Seconds(reply.valid_for_ms));
+            }));
+  });
+}
+
+void OpenDir(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
+  Serve("opendir", request, node, [&](vfs::Filesystem& filesystem, auto& pending) {
+    filesystem.OpenDirectory(
+        node, pending->stop_token(),
+        Answering<vfs::OpenReply>(
+            "opendir", node, pending,
+            [&filesystem, asked = *file](fuse_req_t waiting, const vfs::OpenReply& reply) {
+              fuse_file_info opened = asked;
+              opened.fh = reply.handle;
+              opened.keep_cache = reply.keep_cache;
+              opened.cache_readdir = reply.cache_directory;
+              if (waiting == nullptr || fuse_reply_open(waiting, &opened) != 0)
+                filesystem.ReleaseDirectory(reply.handle);
+            }));
+  });
+}
+
+// One buffer's worth of entries. Never waits: the handle holds the listing.
+void AnswerDirectory(fuse_req_t request, fuse_ino_t node, size_t size_bytes, off_t offset,
+                     const fuse_file_info& file, bool with_attributes) {
+  std::vector<char> buffer(size_bytes);
+  size_t used_bytes = 0;
+  const Status read = Of(request).filesystem.ReadDirectory(
+      file.fh, static_cast<uint64_t>(offset), with_attributes,
+      [&](const vfs::DirectoryEntry& item) {
+        const std::string name(item.name);  // libfuse wants it terminated
+        const fuse_entry_param entry = ToEntry(item.entry);
+        const auto next = static_cast<off_t>(item.next_offset);
+        const size_t room = size_bytes - used_bytes;
+        const size_t needed = with_attributes
+                                  ? fuse_add_direntry_plus(request, buffer.data() + used_bytes,
+                                                           room, name.c_str(), &entry, next)
+                                  : fuse_add_direntry(request, buffer.data() + used_bytes, room,
+                                                      name.c_str(), &entry.attr, next);
+        if (needed > room) return false;
+        used_bytes += needed;
+        return true;
+      });
+  if (!read) {
+    LogFailure("readdir", node, read.error());
+    fuse_reply_err(request, ToErrno(read.error().code));
+    return;
+  }
+  fuse_reply_buf(request, buffer.data(), used_bytes);
+}
+
+void ReadDir(fuse_req_t request, fuse_ino_t node, size_t size_bytes, off_t offset,
+             fuse_file_info* file) {
+  AnswerDirectory(request, node, size_bytes, offset, *file, false);
+}
+
+void ReadDirPlus(fuse_req_t request, fuse_ino_t node, size_t size_bytes, off_t offset,
+                 fuse_file_info* file) {
+  AnswerDirectory(request, node, size_bytes, offset, *file, true);
+}
+
+void ReleaseDir(fuse_req_t request, fuse_ino_t, fuse_file_info* file) {
+  Of(request).filesystem.ReleaseDirectory(file->fh);
+  fuse_reply_err(request, 0);
+}
+
+void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
+  const bool for_writing = (file->flags & O_ACCMODE) != O_RDONLY;
+  Serve("open", request, node, [&](vfs::Filesystem& filesystem, auto& pending) {
+    filesystem.Open(
+        node, for_writing, pending->stop_token(),
+        Answering<vfs::OpenReply>(
+            "open", node, pending,
+            [&filesystem, asked = *file](fuse_req_t waiting, const vfs::OpenReply& reply) {
+              fuse_file_info opened = asked;
+              opened.fh = reply.handle;
+              opened.keep_cache = reply.keep_cache;
+              opened.noflush = 1;  // nothing is ever dirty
+              if (waiting == nullptr || fuse_reply_open(waiting, &opened) != 0)
+                filesystem.Release(reply.handle);
+            }));
+  });
+}
+
+void AnswerRead(fuse_req_t request, const vfs::ReadReply& reply) {
+  if (reply.range.size_bytes == 0) {
+    fuse_reply_buf(request, nullptr, 0);
+    return;
+  }
+  fuse_bufvec bytes = FUSE_BUFVEC_INIT(static_cast<size_t>(reply.range.size_bytes));
+  bytes.buf[0].flags = static_cast<fuse_buf_flags>(FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK);
+  bytes.buf[0].fd = reply.range.fd;
+  bytes.buf[0].pos = reply.range.offset;
+  fuse_reply_data(request, &bytes, FUSE_BUF_SPLICE_MOVE);
+}
+
+void Read(fuse_req_t request, fuse_ino_t node, size_t size_bytes, off_t offset,
+          fuse_file_info* file) {
+  const vfs::HandleId handle = file != nullptr ? file->fh : 0;
+  Serve("read", request, node, [&](vfs::Filesystem& filesystem, auto& pending) {
+    filesystem.Read(node, handle, offset, static_cast<int64_t>(size_bytes), pending->stop_token(),
+                    Answering<vfs::ReadReply>("read", node, pending,
+                                              [](fuse_req_t waiting, const vfs::ReadReply& reply) {
+                                                if (waiting != nullptr) AnswerRead(waiting, reply);
+                                              }));
+  });
+}
+
+void Release(fuse_req_t request, fuse_ino_t, fuse_file_info* file) {
+  Of(request).filesystem.Release(file->fh);
+  fuse_reply_err(request, 0);
+}
+
+void StatFs(fuse_req_t request, fuse_ino_t) {
+  const vfs::SpaceReply space = Of(request).filesystem.Space();
+  struct statvfs st {};
+  st.f_bsize = static_cast<unsigned long>(space.block_bytes);
+  st.f_frsize = st.f_bsize;
+  st.f_blocks = static_cast<fsblkcnt_t>(space.total_bytes / space.block_bytes);
+  st.f_bfree = static_cast<fsblkcnt_t>(space.free_bytes / space.block_bytes);
+  st.f_bavail = st.f_bfree;
+  st.f_files = static_cast<fsfilcnt_t>(space.files);
+  st.f_namemax = 255;
+  fuse_reply_statfs(request, &st);
+}
+
+// The two-step answer of the xattr calls: the size if asked with none, else the bytes if they fit.
+void AnswerXattr(fuse_req_t request, std::string_view bytes, size_t size_bytes) {
+  if (size_bytes == 0)
+    fuse_reply_xattr(request, bytes.size());
+  else if (bytes.size() > size_bytes)
+    fuse_reply_err(request, ERANGE);
+  else
+    fuse_reply_buf(request, bytes.data(), bytes.size());
+}
+
+void GetXattr(fuse_req_t request, fuse_ino_t node, const char* name, size_t size_bytes) {
+  const auto value = Of(request).filesystem.GetXattr(node, name);
+  if (!value)
+    fuse_reply_err(request, ToErrno(value.error().code));
+  else
+    AnswerXattr(request, *value, size_bytes);
+}
+
+void ListXattr(fuse_req_t request, fuse_ino_t node, size_t size_bytes) {
+  const auto names = Of(request).filesystem.ListXattr(node);
+  if (!names) {
+    fuse_reply_err(request, ToErrno(names.error().code));
+    return;
+  }
+  std::string joined;
+  for (const std::string& name : *names) joined.append(name).push_back('\0');
+  AnswerXattr(request, joined, size_bytes);
+}
+
+}  // namespace
+
+const fuse_lowlevel_ops& Operations() {
+  static const fuse_lowlevel_ops operations = [] {
+    fuse_lowlevel_ops ops{};
+    ops.init = Init;
+    ops.lookup = Lookup;
+    ops.forget = Forget;
+    ops.forget_multi = ForgetMulti;
+    ops.getattr = GetAttr;
+    ops.opendir = OpenDir;
+    ops.readdir = ReadDir;
+    ops.readdirplus = ReadDirPlus;
+    ops.releasedir = ReleaseDir;
+    ops.open = Open;
+    ops.read = Read;
+    ops.release = Release;
+    ops.statfs = StatFs;
+    ops.getxattr = GetXattr;
+    ops.listxattr = ListXattr;
+    return ops;
+  }();
+  return operations;
+}
+
+}  // namespace tciafs::fuse

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// The kernel's requests, decoded, handed to vfs::Filesystem, and their answers encoded: nothing
+// else. What a request that was interrupted meanwhile had been given (a lookup, a handle) is taken
+// back. Thread-safe; called by libfuse's workers.
+#pragma once
+
+#include <atomic>
+#include <functional>
+
+#include "fuse/pending.h"
+#include "tciafs/vfs/filesystem.h"
+
+namespace tciafs::fuse {
+
+// What a session's operations share; the session's user data.
+struct Dispatcher {
+  explicit Dispatcher(vfs::Filesystem& served) : filesystem(served) {}
+  vfs::Filesystem& filesystem;
+  PendingTable pending;
+  std::function<void()> on_ready;  // called once, after the kernel's INIT
+};
+
+const fuse_lowlevel_ops& Operations();
+
+}  // namespace tciafs::fuse
