@@ -96,7 +96,7 @@ class Environment {
   Result<ReadTxn> Read() const;
   Result<WriteTxn> Write();
   int64_t used_bytes() const;  // pages in use
-  int64_t file_bytes() const;  // what the data file takes on disk
+  int64_t file_bytes() const;  // what its files take on disk, freed pages included
   Status Sync();
 
  private:
