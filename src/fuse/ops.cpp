@@ -95,7 +95,7 @@ Callback<T> Answering(const char* operation, fuse_ino_t node, std::shared_ptr<Pe
   };
 }
 
-void Init(void* userdata, fuse_conn_info* connection) {
+void Init(void*, fuse_conn_info* connection) {
   const auto want = [connection](unsigned capability, bool on) {
     if (on && (connection->capable & capability) != 0)
       connection->want |= capability;
@@ -112,8 +112,6 @@ void Init(void* userdata, fuse_conn_info* connection) {
   want(FUSE_CAP_AUTO_INVAL_DATA, false);  // we say when pages are no longer good
   want(FUSE_CAP_EXPLICIT_INVAL_DATA, true);
   connection->max_background = 64;
-  auto* dispatcher = static_cast<Dispatcher*>(userdata);
-  if (dispatcher->on_ready) dispatcher->on_ready();
 }
 
 void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {

@@ -6,9 +6,6 @@
 // back. Thread-safe; called by libfuse's workers.
 #pragma once
 
-#include <atomic>
-#include <functional>
-
 #include "fuse/pending.h"
 #include "tciafs/vfs/filesystem.h"
 
@@ -19,7 +16,6 @@ struct Dispatcher {
   explicit Dispatcher(vfs::Filesystem& served) : filesystem(served) {}
   vfs::Filesystem& filesystem;
   PendingTable pending;
-  std::function<void()> on_ready;  // called once, after the kernel's INIT
 };
 
 const fuse_lowlevel_ops& Operations();

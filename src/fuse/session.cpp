@@ -118,9 +118,8 @@ Result<std::unique_ptr<Session>> Session::Mount(const SessionOptions& options,
   return std::unique_ptr<Session>(new Session(std::move(state)));
 }
 
-Status Session::Run(std::function<void()> ready) {
+Status Session::Run() {
   PrepareWakeSignal();
-  state_->dispatcher.on_ready = std::move(ready);
   state_->loop_thread = pthread_self();
   state_->looping = true;
   if (state_->stopping) fuse_session_exit(state_->session);

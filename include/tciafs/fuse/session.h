@@ -10,7 +10,6 @@
 // kPermission, kNotFound, kUnsupported, kInternal at mount time.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,8 +34,7 @@ class Session {
                                                 vfs::Filesystem& filesystem);
   ~Session();  // unmounts if still mounted
 
-  // `ready` is called once, when the kernel's first request has been answered.
-  Status Run(std::function<void()> ready);
+  Status Run();
   // Ends every operation under way, detaches the mount and makes Run return.
   void Stop();
 

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// The composition root: every layer of one mount, made bottom-up from the settings, owned in the
+// order they depend on each other, taken down in reverse. Built after the daemon has forked, since
+// it starts threads.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/exit_code.h"
+#include "cli/mount_settings.h"
+#include "tciafs/cache/block_cache.h"
+#include "tciafs/catalog/catalog.h"
+#include "tciafs/fetch/fetcher.h"
+#include "tciafs/vfs/filesystem.h"
+
+namespace tciafs::cli {
+
+class ArchiveStack {
+ public:
+  static Outcome<std::unique_ptr<ArchiveStack>> Build(const MountSettings& settings,
+                                                      const Caller& caller);
+  ~ArchiveStack();
+
+  vfs::Filesystem& filesystem();
+  // Asks for the root listing and waits a moment; tells what is wrong with the servers, a line
+  // each. An empty answer means that all is well or that nothing is known yet.
+  std::vector<std::string> Probe(int64_t patience_ms);
+  // Ends downloads and their waiters.
+  void Shutdown();
+
+ private:
+  struct Parts;
+  explicit ArchiveStack(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace tciafs::cli

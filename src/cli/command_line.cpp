@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+#include "tciafs/cli/command_line.h"
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "cli/mount_command.h"
+#include "cli/mount_helper.h"
+#include "cli/option_table.h"
+#include "tciafs/fuse/session.h"
+#include "tciafs/http/curl_transport.h"
+#include "tciafs/store/store.h"
+
+namespace tciafs::cli {
+namespace {
+
+struct MountArguments {
+  std::string mountpoint;
+  std::vector<std::string> words;                          // after -o
+  std::map<std::string, std::vector<std::string>> values;  // by option
+  std::map<std::string, bool> flags;
+};
+
+std::string Description(const OptionSpec& option) {
+  std::string text = option.help;
+  if (*option.default_text != '\0') text += " [" + std::string(option.default_text) + "]";
+  return text;
+}
+
+void AddMountOptions(CLI::App& mount, MountArguments& arguments) {
+  mount.add_option("MOUNTPOINT", arguments.mountpoint, "an empty directory")
+      ->required()
+      ->option_text(" ");
+  for (const OptionSpec& option : MountOptionTable()) {
+    std::string names = "--" + std::string(option.name);
+    if (*option.short_flag != '\0') names = std::string(option.short_flag) + "," + names;
+    if (*option.value == '\0') {
+      mount.add_flag(names, arguments.flags[option.name], Description(option));
+      continue;
+    }
+    auto* added = mount.add_option(names, arguments.values[option.name], Description(option));
+    added->option_text(option.value)->expected(1)->allow_extra_args(false);
+    added->multi_option_policy(option.repeatable ? CLI::MultiOptionPolicy::TakeAll
+                                                 : CLI::MultiOptionPolicy::TakeLast);
+  }
+  mount.add_option("-o", arguments.words, "any of the above, and the usual mount options")
+      ->option_text("opt[,opt...]")
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+Settings ToSettings(const MountArguments& arguments) {
+  Settings settings;
+  for (const auto& [name, on] : arguments.flags)
+    if (on) settings.Add(name, {"", "--" + name});
+  for (const auto& [name, values] : arguments.values)
+    for (const std::string& value : values) settings.Add(name, {value, "--" + name});
+  return settings;
+}
+
+Caller ThisProcess() {
+  return {::getuid(), ::getgid(), [](const char* name) { return std::getenv(name); }};
+}
+
+ExitCode Complain(const Failure& failure) {
+  std::fprintf(stderr, "tciafs: %s\n", failure.message.c_str());
+  return failure.code;
+}
+
+std::string VersionText() {
+  return "tciafs " TCIAFS_VERSION "\nlibfuse " + fuse::FuseVersion() + "\n" + http::CurlVersion() +
+         "\n" + store::LmdbVersion();
+}
+
+}  // namespace
+
+ExitCode MountWith(const std::string& mountpoint, Settings settings,
+                   const std::vector<std::string>& words, bool sloppy) {
+  const Caller caller = ThisProcess();
+  auto parsed_words = ParseMountWords(words, sloppy);
+  if (!parsed_words) return Complain(parsed_words.error());
+  settings.Underlay(parsed_words->settings);
+  settings.Underlay(ReadEnvironment(caller.environment));
+  for (const std::string& path : ConfigFilePaths(caller)) {
+    auto file = ReadConfigFile(path);
+    if (!file) return Complain(file.error());
+    settings.Underlay(*file);
+  }
+  auto checked = CheckSettings(settings, caller);
+  if (!checked) return Complain(checked.error());
+  checked->mountpoint = mountpoint;
+  checked->kernel_options = parsed_words->kernel_options;
+  checked->nonempty = parsed_words->nonempty;
+  checked->fsname = parsed_words->fsname;
+  return RunMount(*std::move(checked), caller);
+}
+
+int Main(int argc, char** argv) {
+  if (argc > 0 && std::filesystem::path(argv[0]).filename() == "mount.tciafs")
+    return static_cast<int>(RunMountHelper({argv + 1, argv + argc}));
+
+  CLI::App app{"The Cancer Imaging Archive as a file system"};
+  app.name("tciafs");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", VersionText);
+  MountArguments mount_arguments;
+  CLI::App* mount =
+      app.add_subcommand("mount", "Mount the archive; returns when the mount answers");
+  AddMountOptions(*mount, mount_arguments);
+  std::string umount_mountpoint;
+  CLI::App* umount =
+      app.add_subcommand("umount", "Unmount, wait for the end; cleans up dead mounts too");
+  umount->add_option("MOUNTPOINT", umount_mountpoint, "where it is mounted")
+      ->required()
+      ->option_text(" ");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& asked) {  // --help, --version
+    return app.exit(asked);
+  } catch (const CLI::ParseError& wrong) {
+    std::fprintf(stderr, "tciafs: %s\nTry 'tciafs --help'.\n", wrong.what());
+    return static_cast<int>(ExitCode::kUsage);
+  }
+  if (mount->parsed())
+    return static_cast<int>(MountWith(mount_arguments.mountpoint, ToSettings(mount_arguments),
+                                      mount_arguments.words, false));
+  return static_cast<int>(RunUmount(umount_mountpoint, ThisProcess()));
+}
+
+}  // namespace tciafs::cli

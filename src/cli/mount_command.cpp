@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <thread>
+
+#include "cli/archive_stack.h"
+#include "cli/daemon.h"
+#include "cli/mount_command.h"
+#include "cli/mountpoint.h"
+#include "cli/runtime_state.h"
+#include "tciafs/fuse/session.h"
+#include "tciafs/util/log.h"
+
+namespace tciafs::cli {
+namespace {
+
+constexpr int64_t kProbePatienceMs = 2'000;
+constexpr auto kTeardownMax = std::chrono::seconds(8);
+
+// SIGTERM and SIGINT (and SIGHUP, when a terminal closes) as a thread that waits for them: whatever
+// ending takes can then be done without a signal handler's restrictions.
+class SignalThread {
+ public:
+  static void BlockForAllThreads() { pthread_sigmask(SIG_BLOCK, &Set(), nullptr); }
+
+  explicit SignalThread(std::function<void(int)> on_signal)
+      : thread_([this, on_signal = std::move(on_signal)] {
+          int signal_number = 0;
+          while (sigwait(&Set(), &signal_number) == 0 && !ending_) on_signal(signal_number);
+        }) {}
+  ~SignalThread() {
+    ending_ = true;
+    pthread_kill(thread_.native_handle(), SIGTERM);
+    thread_.join();
+  }
+  SignalThread(const SignalThread&) = delete;
+  SignalThread& operator=(const SignalThread&) = delete;
+
+ private:
+  static const sigset_t& Set() {
+    static const sigset_t set = [] {
+      sigset_t signals;
+      sigemptyset(&signals);
+      for (const int signal_number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal_number);
+      return signals;
+    }();
+    return set;
+  }
+  std::atomic<bool> ending_ = false;
+  std::thread thread_;
+};
+
+// Taking the mount down must end, whatever a layer waits for; nothing on disk depends on its rest.
+class TeardownLimit {
+ public:
+  TeardownLimit()
+      : thread_([this] {
+          const auto end = std::chrono::steady_clock::now() + kTeardownMax;
+          while (!done_ && std::chrono::steady_clock::now() < end)
+            std::this_thread::sleep_for(std::chrono::milliseconds(20));
+          if (done_) return;
+          LogError("the mount could not be taken down in time; leaving");
+          _exit(static_cast<int>(ExitCode::kFailed));
+        }) {}
+  ~TeardownLimit() {
+    done_ = true;
+    thread_.join();
+  }
+  TeardownLimit(const TeardownLimit&) = delete;
+  TeardownLimit& operator=(const TeardownLimit&) = delete;
+
+ private:
+  std::atomic<bool> done_ = false;
+  std::thread thread_;
+};
+
+// As many descriptors as we may have (every open instance takes one); no core file, it would hold
+// passwords.
+void SetProcessLimits() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
+  const rlimit none{0, 0};
+  setrlimit(RLIMIT_CORE, &none);
+  signal(SIGPIPE, SIG_IGN);
+}
+
+Outcome<void> StartLog(const MountSettings& settings) {
+  LogOptions log;
+  log.level = settings.log_level;
+  log.file_path = settings.log_file;
+  if (!settings.log_file.empty())
+    log.target = LogOptions::Target::kFile;
+  else if (!settings.foreground)
+    log.target = LogOptions::Target::kSyslog;
+  if (auto configured = ConfigureLog(log); !configured)
+    return FailWith(ExitCode::kUsage, "--log-file: " + configured.error().message);
+  return {};
+}
+
+fuse::SessionOptions ToSessionOptions(const MountSettings& settings) {
+  fuse::SessionOptions options;
+  options.mountpoint = settings.mountpoint;
+  // A colon makes the usual tools take it for a remote file system.
+  options.fsname =
+      settings.fsname.empty() ? "tcia:" + HostOf(settings.servers.front()) : settings.fsname;
+  options.allow_other = settings.allow_other;
+  options.kernel_options = settings.kernel_options;
+  return options;
+}
+
+// The life of a mount in the process that serves it.
+Outcome<void> Serve(const MountSettings& settings, const Caller& caller, Reporter& reporter) {
+  SetProcessLimits();
+  SignalThread::BlockForAllThreads();
+  if (auto logging = StartLog(settings); !logging) return logging;
+  auto stack = ArchiveStack::Build(settings, caller);
+  if (!stack) return tl::unexpected(stack.error());
+  auto session = fuse::Session::Mount(ToSessionOptions(settings), (*stack)->filesystem());
+  if (!session) return FailWith(ExitCode::kCannotMount, session.error().message);
+  auto record = RuntimeRecord::Write(settings.mountpoint, caller);
+  if (!record) LogWarning("{}; umount cannot wait for this mount's end", record.error().message);
+
+  Status ended;
+  {
+    const SignalThread signals([&](int signal_number) {
+      if (signal_number == SIGHUP && !settings.foreground) return;
+      LogInfo("signal {}: unmounting {}", signal_number, settings.mountpoint);
+      (*session)->Stop();
+    });
+    const std::jthread announcer([&] {
+      for (const std::string& problem : (*stack)->Probe(kProbePatienceMs)) {
+        LogWarning("{}", problem);
+        reporter.Warn(problem);
+      }
+      reporter.Ready();
+    });
+    LogInfo("mounted on {}", settings.mountpoint);
+    ended = (*session)->Run();
+  }
+  const TeardownLimit limit;
+  (*stack)->Shutdown();
+  session->reset();
+  stack->reset();
+  LogInfo("unmounted {}", settings.mountpoint);
+  if (!ended) return FailWith(ExitCode::kFailed, ended.error().message);
+  return {};
+}
+
+}  // namespace
+
+ExitCode RunMount(MountSettings settings, const Caller& caller) {
+  auto checked = CheckMountpoint(settings.mountpoint, settings.nonempty);
+  if (!checked) {
+    Reporter().Failed(checked.error());
+    return checked.error().code;
+  }
+  settings.mountpoint = *checked;
+  Reporter reporter;
+  if (!settings.foreground) {
+    auto forked = BecomeDaemon();
+    if (!forked) {
+      reporter.Failed(forked.error());
+      return forked.error().code;
+    }
+    if (forked->side == ForkSide::kParent) return forked->exit_code;
+    reporter = std::move(forked->reporter);
+  }
+  if (auto served = Serve(settings, caller, reporter); !served) {
+    if (!settings.foreground || !settings.log_file.empty()) LogError("{}", served.error().message);
+    reporter.Failed(served.error());
+    return served.error().code;
+  }
+  return ExitCode::kDone;
+}
+
+}  // namespace tciafs::cli

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+#include "cli/mountpoint.h"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+
+#include "tciafs/util/text.h"
+
+namespace tciafs::cli {
+namespace {
+
+// The table writes blanks, tabs, newlines and backslashes as \040 and so on.
+std::string Unescape(std::string_view text) {
+  std::string plain;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 3 < text.size()) {
+      plain +=
+          static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + text[i + 3] - '0');
+      i += 3;
+    } else {
+      plain += text[i];
+    }
+  }
+  return plain;
+}
+
+}  // namespace
+
+std::vector<MountEntry> ParseMountTable(const std::string& mountinfo) {
+  std::vector<MountEntry> entries;
+  std::istringstream lines(mountinfo);
+  for (std::string line; std::getline(lines, line);) {
+    const auto fields = SplitText(line, ' ');
+    size_t separator = 6;  // optional fields end at a lone "-"
+    while (separator < fields.size() && fields[separator] != "-") ++separator;
+    if (separator + 2 >= fields.size()) continue;
+    entries.push_back(
+        {Unescape(fields[4]), Unescape(fields[separator + 1]), Unescape(fields[separator + 2])});
+  }
+  return entries;
+}
+
+std::vector<MountEntry> ReadMountTable() {
+  std::ifstream file("/proc/self/mountinfo");
+  return ParseMountTable({std::istreambuf_iterator<char>(file), {}});
+}
+
+std::optional<MountEntry> FindMount(const std::string& absolute_path, bool any_type) {
+  std::optional<MountEntry> topmost;
+  for (MountEntry& entry : ReadMountTable())
+    if (entry.mountpoint == absolute_path) topmost = std::move(entry);
+  if (topmost && !any_type && topmost->type != "fuse.tciafs") return std::nullopt;
+  return topmost;
+}
+
+std::string ResolveMountpoint(const std::string& path) {
+  std::error_code failed;
+  std::filesystem::path absolute = std::filesystem::absolute(path, failed).lexically_normal();
+  if (!absolute.has_filename()) absolute = absolute.parent_path();  // a trailing slash
+  const auto parent = std::filesystem::canonical(absolute.parent_path(), failed);
+  if (failed) return absolute.string();
+  const std::string unresolved = (parent / absolute.filename()).string();
+  if (FindMount(unresolved, true)) return unresolved;
+  const auto resolved = std::filesystem::canonical(unresolved, failed);  // may be a symbolic link
+  return failed ? unresolved : resolved.string();
+}
+
+Outcome<std::string> CheckMountpoint(const std::string& path, bool allow_nonempty) {
+  const std::string mountpoint = ResolveMountpoint(path);
+  const auto refuse = [&mountpoint](const std::string& why) {
+    return FailWith(ExitCode::kCannotMount, "mountpoint " + mountpoint + ": " + why);
+  };
+  const bool ours = FindMount(mountpoint).has_value();
+  struct stat st {};
+  if (::stat(mountpoint.c_str(), &st) != 0) {
+    if (errno == ENOTCONN || errno == ECONNABORTED)
+      return refuse("a dead mount is there; clean it up with: tciafs umount " + mountpoint);
+    if (errno == ENOENT) return refuse("no such directory; make it with: mkdir -p " + mountpoint);
+    return refuse(SystemErrorText(errno));
+  }
+  if (ours) return refuse("already mounted");
+  if (!S_ISDIR(st.st_mode)) return refuse("not a directory");
+  if (allow_nonempty) return mountpoint;
+  std::error_code failed;
+  const auto first = std::filesystem::directory_iterator(mountpoint, failed);
+  if (failed) return refuse(failed.message());
+  if (first != std::filesystem::directory_iterator())
+    return refuse("not empty; mount on an empty directory, or hide its files with -o nonempty");
+  return mountpoint;
+}
+
+}  // namespace tciafs::cli
