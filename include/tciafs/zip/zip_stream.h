@@ -44,9 +44,13 @@ class ZipHandler {
   virtual Status OnEntryEnd(const EntryEnd& end) = 0;
 };
 
+class Inflater;  // src/zip/inflater.h
+
 class ZipStream {
  public:
   ZipStream(ZipHandler& handler, const ZipLimits& limits);
+  // With a given inflater instead of the fastest there is.
+  ZipStream(ZipHandler& handler, const ZipLimits& limits, std::unique_ptr<Inflater> inflater);
   ~ZipStream();
 
   Status Push(ByteView bytes);
@@ -54,6 +58,7 @@ class ZipStream {
   // end-of-central-directory record (a connection that was merely closed looks like that).
   Status Finish();
 
+  // Entries that have ended well so far.
   uint64_t entries() const;
 
  private:
