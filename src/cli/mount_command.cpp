@@ -139,9 +139,11 @@ Outcome<void> Serve(const MountSettings& settings, const Caller& caller, Reporte
       (*session)->Stop();
     });
     const std::jthread announcer([&] {
-      for (const std::string& problem : (*stack)->Probe(kProbePatienceMs)) {
-        LogWarning("{}", problem);
-        reporter.Warn(problem);
+      if (!settings.offline) {
+        for (const std::string& problem : (*stack)->Probe(kProbePatienceMs)) {
+          LogWarning("{}", problem);
+          reporter.Warn(problem);
+        }
       }
       reporter.Ready();
     });

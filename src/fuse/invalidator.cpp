@@ -20,10 +20,11 @@ void Invalidator::Post(const vfs::Invalidation& invalidation) {
 }
 
 void Invalidator::Close() {
+  std::deque<vfs::Invalidation> dropped;  // goes without the lock: somebody may wait for its end
   {
     MutexLock lock(mutex_);
     closed_ = true;
-    queue_.clear();
+    dropped.swap(queue_);
   }
   wake_.NotifyAll();
   if (thread_.joinable()) thread_.join();

@@ -116,7 +116,7 @@ class WaysOfReading(harness.MountCase):
             self.assertEqual(mapped[:], self.whole)
 
     def test_many_processes_read_one_file(self):
-        readers = [self.background("cmp", self.mounted / self.path, "-", stdin=-1) for _ in range(8)]
+        readers = [self.background("cmp", self.mounted / self.path, "-", stdin=harness.PIPE) for _ in range(8)]
         for reader in readers:
             reader.communicate(self.whole, timeout=harness.WAIT_S)
             self.assertEqual(reader.returncode, 0)

@@ -25,6 +25,8 @@ PROGRAM = os.environ.get("TCIAFS_PROGRAM", "tciafs")
 ARCHIVE = os.environ.get("TCIAFS_ARCHIVE", "tciafs-test-archive")
 TEST_DATA = os.environ.get("TCIAFS_TEST_DATA", "")
 WAIT_S = 30
+DISCARD = subprocess.DEVNULL
+PIPE = subprocess.PIPE
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright the tciafs authors
+"""Bad input: one clear line, the documented exit code or errno, and nothing lost."""
+
+import errno
+import os
+import socket
+
+import harness
+
+
+class Refusals(harness.MountCase):
+    def setUp(self):
+        super().setUp()
+        self.mountpoint = os.path.join(self.directory, "mnt")
+        os.mkdir(self.mountpoint)
+        self.addCleanup(harness.detach, self.mountpoint)
+
+    def refused(self, exit_code, words, *arguments, mountpoint=None, environment=None):
+        """The mount is refused with one line that says these words."""
+        done = harness.run(harness.PROGRAM, "mount", "--cache-dir", self.cache, *arguments,
+                           mountpoint or self.mountpoint, check=False,
+                           env=harness.clean_environment(environment))
+        self.assertEqual(done.returncode, exit_code, done.stderr)
+        lines = [line for line in done.stderr.splitlines() if not line.startswith("Try ")]
+        self.assertEqual(len(lines), 1, done.stderr)
+        self.assertIn(words, lines[0])
+        self.assertTrue(lines[0].startswith("tciafs: "))
+        self.assertFalse(harness.is_mounted(self.mountpoint))
+
+    def test_usage(self):
+        self.refused(2, "no-such", "--no-such-option")
+        self.refused(2, "archive root", "--server", "ftp://example.org")
+        self.refused(2, "archive root", "--server", "nbia.example.org")
+        self.refused(2, "none of auto, v4, v2, v1", "--api", "v3")
+        self.refused(2, "duration", "--metadata-ttl", "soon")
+        self.refused(2, "size", "--cache-size", "lots")
+        self.refused(2, "unknown mount option 'speed'", "-o", "speed=9")
+        self.refused(2, "number", "--downloads", "0")
+
+    def test_configuration_file(self):
+        home = os.path.join(self.directory, "config", "tciafs")
+        os.makedirs(home)
+        with open(os.path.join(home, "config"), "w", encoding="utf-8") as config:
+            config.write("metadata-ttl = 6h\ncolour = blue\n")
+        self.refused(2, "config:2: unknown setting 'colour'",
+                     environment={"XDG_CONFIG_HOME": os.path.dirname(home)})
+
+    def test_mountpoint(self):
+        self.refused(3, "no such directory", mountpoint=self.mountpoint + "2")
+        file = os.path.join(self.directory, "file")
+        open(file, "w", encoding="utf-8").close()
+        self.refused(3, "not a directory", mountpoint=file)
+        os.mkdir(os.path.join(self.mountpoint, "kept"))
+        self.refused(3, "not empty")
+        self.assertEqual(os.listdir(self.mountpoint), ["kept"])
+
+    def test_mountpoint_already_mounted(self):
+        server = self.archive("--synthetic", "A:patients=1,studies=1,series=1,images=1")
+        mount = self.mount(server)
+        self.refused(3, "already mounted", "--server", server.url, mountpoint=mount.path)
+        self.assertEqual(os.listdir(mount.path), ["A"])
+
+    def test_cache_directory(self):
+        server = self.archive("--synthetic", "A:patients=1,studies=1,series=1,images=1")
+        self.mount(server)
+        self.refused(6, "process", "--server", server.url)
+        file = os.path.join(self.directory, "file")
+        open(file, "w", encoding="utf-8").close()
+        self.refused(6, file, "--cache-dir", os.path.join(file, "cache"))
+        self.refused(6, "at least", "--cache-dir", self.cache + "2", "--cache-size", "1M")
+
+    def test_cache_directory_that_cannot_be_written(self):
+        # The kernel refuses even root here.
+        self.refused(6, "/proc", "--cache-dir", "/proc/tciafs-cache")
+
+    def test_credentials(self):
+        secrets = os.path.join(self.directory, "secrets")
+        self.refused(5, "secrets", "--credentials", secrets)
+        with open(secrets, "w", encoding="utf-8") as file:
+            file.write("username = me\npassword = hidden\n")
+        os.chmod(secrets, 0o644)
+        self.refused(5, "chmod 600", "--credentials", secrets)
+
+    def test_umount_of_what_is_not_mounted(self):
+        done = harness.run(harness.PROGRAM, "umount", self.mountpoint, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("no tciafs is mounted there", done.stderr)
+
+
+class BadServers(harness.MountCase):
+    """The mount stands; the reason is told where it is first needed."""
+
+    def check(self, url, error, words, options=()):
+        mount = self.mount(url, options=["--io-timeout", "2s", *options])
+        with self.assertRaises(OSError) as failure:
+            os.listdir(mount.path)
+        self.assertEqual(failure.exception.errno, error, mount.log()[-2000:])
+        reason = os.getxattr(mount.path, "user.tcia.error").decode()
+        self.assertIn(words, reason)
+        self.assertNotIn("\n", reason)
+        self.assertRegex(mount.log(), "(warning|error)")
+        return mount
+
+    def test_nobody_listens(self):
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            port = unused.getsockname()[1]
+        self.check(f"http://127.0.0.1:{port}/nbia-api", errno.EIO, f"127.0.0.1:{port}")
+
+    def test_wrong_path(self):
+        server = self.archive("--synthetic", "A:patients=1,studies=1,series=1,images=1")
+        self.check(server.url.replace("/nbia-api", "/elsewhere"), errno.EIO, "127.0.0.1")
+
+    def test_html_instead_of_json(self):
+        server = self.archive("--synthetic", "A:patients=1,studies=1,series=1,images=1")
+        server.plan({"endpoint": "*", "times": -1, "action": "html"})
+        mount = self.check(server.url, errno.EIO, "127.0.0.1")
+        server.plan()
+
+        def recovered():
+            try:
+                return os.listdir(mount.path) == ["A"]
+            except OSError:
+                return False
+        harness.wait_for(recovered, "the archive makes sense again")
+
+    def test_rejected_credentials(self):
+        server = self.archive("--synthetic", "A:patients=1,studies=1,series=1,images=1",
+                              "--user", "alice:right")
+        secrets = os.path.join(self.directory, "secrets")
+        with open(secrets, "w", encoding="utf-8", opener=lambda path, flags:
+                  os.open(path, flags, 0o600)) as file:
+            file.write(f"server = {server.url}\nusername = alice\npassword = wrong-secret\n")
+        mount = self.check(server.url, errno.EACCES, "127.0.0.1",
+                           options=["--api", "v2", "--credentials", secrets])
+        self.assertNotIn("wrong-secret", mount.log())
+        with open(f"/proc/{mount.process.pid}/cmdline", encoding="utf-8") as arguments:
+            self.assertNotIn("wrong-secret", arguments.read())
+
+
+if __name__ == "__main__":
+    harness.main()
