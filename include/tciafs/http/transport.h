@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -67,11 +68,12 @@ class ResponseHandler {
  public:
   virtual ~ResponseHandler() = default;
   // The head of the attempt that counts: retryable statuses come here only when retries are used
-  // up. An error ends the transfer with that error.
+  // up. It comes with the first byte of the body, or at the end where there is none. An error ends
+  // the transfer with that error.
   virtual Status OnHead(const ResponseHead& head) = 0;
   virtual Status OnData(ByteView bytes) = 0;
   // The connection broke after bytes were delivered. True: forget them, the transfer starts again
-  // (if the policy allows); false: end with the error.
+  // (if the policy allows) and OnHead comes again; false: end with the error.
   virtual bool OnRestart() { return false; }
   virtual void OnDone(Result<TransferStats> result) = 0;
 };
