@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright the tciafs authors
+"""The checkers notice what they are there for."""
+
+import unittest
+
+import check_layers
+import check_manual
+import check_style
+
+CMAKE = """
+tciafs_layer(util  DEPS            FOREIGN fmt::fmt)
+tciafs_layer(store DEPS util       FOREIGN lmdb)
+tciafs_layer(vfs   DEPS store util FOREIGN)
+"""
+
+
+class Layers(unittest.TestCase):
+    def problems(self, layer, include):
+        return list(check_layers.problems_of(layer, f"#include {include}\n",
+                                             check_layers.read_layers(CMAKE)))
+
+    def test_downwards_is_allowed(self):
+        self.assertEqual(self.problems("vfs", '"tciafs/util/result.h"'), [])
+        self.assertEqual(self.problems("store", "<lmdb.h>"), [])
+        self.assertEqual(self.problems("store", '"store/lmdb_errors.h"'), [])
+
+    def test_upwards_and_foreign_are_not(self):
+        self.assertTrue(self.problems("util", '"tciafs/vfs/filesystem.h"'))
+        self.assertTrue(self.problems("store", '"vfs/node_table.h"'))
+        self.assertTrue(self.problems("vfs", "<lmdb.h>"))
+        self.assertTrue(self.problems("util", "<fuse_lowlevel.h>"))
+
+
+class Style(unittest.TestCase):
+    GOOD = check_style.SPDX + "\n// Copyright the tciafs authors\n//\n// A thing.\n#pragma once\n"
+
+    def problems(self, text, layer="vfs"):
+        return list(check_style.problems_of(layer, "thing.h", text))
+
+    def test_good(self):
+        self.assertEqual(self.problems(self.GOOD), [])
+
+    def test_seeded_violations(self):
+        for bad in ("int x; \n", "x" * 101 + "\n", "throw 1;\n", "int a = EIO;\n", "using namespace x;\n",
+                    "// y\nint z = std::rand();\n"):
+            self.assertTrue(self.problems(self.GOOD + bad), bad)
+        self.assertTrue(self.problems("int x;\n"))
+        self.assertEqual(self.problems(self.GOOD + "// never throw, EIO is fuse's\n"), [])
+
+
+class Manual(unittest.TestCase):
+    def test_options(self):
+        self.assertEqual(check_manual.options_in_help("  -f,--foreground  stay\n  --api auto\n"),
+                         {"foreground", "api"})
+        self.assertEqual(check_manual.options_in_page(".TP\n\\fB\\-\\-cache\\-dir\\fR DIR\ntext --other\n"),
+                         {"cache-dir"})
+
+
+if __name__ == "__main__":
+    unittest.main()
