@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+#include "cli/settings.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <map>
+
+#include "cli/mount_settings.h"
+#include "cli/option_table.h"
+#include "support/fakes.h"
+
+namespace tciafs::cli {
+namespace {
+
+Environment EnvironmentOf(std::map<std::string, std::string> values) {
+  return [values = std::move(values)](const char* name) -> const char* {
+    const auto found = values.find(name);
+    return found == values.end() ? nullptr : found->second.c_str();
+  };
+}
+
+Caller User(std::map<std::string, std::string> environment = {{"HOME", "/home/u"}}) {
+  return {1000, 1001, EnvironmentOf(std::move(environment))};
+}
+
+Outcome<MountSettings> Check(const Settings& settings) { return CheckSettings(settings, User()); }
+
+Settings Of(std::initializer_list<std::pair<std::string, std::string>> values) {
+  Settings settings;
+  for (const auto& [name, text] : values) settings.Add(name, {text, "--" + name});
+  return settings;
+}
+
+TEST(Settings, HigherLayersReplaceAllValuesOfAName) {
+  Settings high = Of({{"server", "https://a/x"}});
+  high.Underlay(Of({{"server", "https://b/x"}, {"api", "v1"}}));
+  ASSERT_EQ(high.Find("server")->size(), 1u);
+  EXPECT_EQ(high.Last("server")->text, "https://a/x");
+  EXPECT_EQ(high.Last("api")->text, "v1");
+}
+
+TEST(MountWords, SortsOursTheKernelsAndTheIgnored) {
+  const auto words =
+      ParseMountWords({"rw,_netdev,x-systemd.automount,noatime,allow_other,cache-size=1G",
+                       "server=https://h/a\\,b,nonempty,fsname=tcia:mine"},
+                      false);
+  ASSERT_TRUE(words.has_value());
+  EXPECT_EQ(words->kernel_options, std::vector<std::string>{"noatime"});
+  EXPECT_NE(words->settings.Find("allow-other"), nullptr);
+  EXPECT_EQ(words->settings.Last("cache-size")->text, "1G");
+  EXPECT_EQ(words->settings.Last("server")->text, "https://h/a,b");
+  EXPECT_TRUE(words->nonempty);
+  EXPECT_EQ(words->fsname, "tcia:mine");
+}
+
+TEST(MountWords, UnknownWordsAreRefusedUnlessSloppy) {
+  const auto refused = ParseMountWords({"speed=9"}, false);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ExitCode::kUsage);
+  EXPECT_TRUE(ParseMountWords({"speed=9"}, true).has_value());
+  EXPECT_FALSE(ParseMountWords({"api"}, false).has_value()) << "a value is missing";
+}
+
+TEST(ConfigFile, ReadsNamesValuesAndComments) {
+  const testing::TempDirectory directory;
+  std::ofstream(directory.File("config")) << "# mine\n\n  api = v2  \noffline\nallow-other = no\n"
+                                             "server = https://a/x\nserver=https://b/x\n";
+  const auto settings = ReadConfigFile(directory.File("config"));
+  ASSERT_TRUE(settings.has_value());
+  EXPECT_EQ(settings->Last("api")->text, "v2");
+  EXPECT_NE(settings->Find("offline"), nullptr);
+  EXPECT_EQ(settings->Find("allow-other"), nullptr);
+  EXPECT_EQ(settings->Find("server")->size(), 2u);
+}
+
+TEST(ConfigFile, NamesTheLineThatIsWrong) {
+  const testing::TempDirectory directory;
+  std::ofstream(directory.File("config")) << "api = v2\ncolour = blue\n";
+  const auto settings = ReadConfigFile(directory.File("config"));
+  ASSERT_FALSE(settings.has_value());
+  EXPECT_EQ(settings.error().message, directory.File("config") + ":2: unknown setting 'colour'");
+  EXPECT_TRUE(ReadConfigFile(directory.File("absent")).has_value());
+}
+
+TEST(Environment, EveryOptionHasItsVariable) {
+  const auto settings =
+      ReadEnvironment(EnvironmentOf({{"TCIAFS_CACHE_DIR", "/c"},
+                                     {"TCIAFS_OFFLINE", "1"},
+                                     {"TCIAFS_SERVER", "https://a/x https://b/x"}}));
+  EXPECT_EQ(settings.Last("cache-dir")->text, "/c");
+  EXPECT_NE(settings.Find("offline"), nullptr);
+  EXPECT_EQ(settings.Find("server")->size(), 2u);
+  EXPECT_EQ(EnvironmentName(*FindMountOption("metadata-ttl")), "TCIAFS_METADATA_TTL");
+}
+
+TEST(CheckSettings, Defaults) {
+  const auto settings = Check({});
+  ASSERT_TRUE(settings.has_value());
+  EXPECT_EQ(settings->servers, (std::vector<std::string>{kMainServer, kNlstServer}));
+  EXPECT_EQ(settings->cache_dir, "/home/u/.cache/tciafs");
+  EXPECT_EQ(settings->metadata_ttl_ms, 6 * 3600 * 1000);
+  EXPECT_EQ(settings->io_timeout_ms, 60'000);
+  EXPECT_EQ(settings->min_free_percent, 5);
+  EXPECT_EQ(settings->uid, 1000u);
+  EXPECT_EQ(settings->umask, 022u);
+  EXPECT_EQ(CheckSettings({}, {0, 0, EnvironmentOf({})})->cache_dir, "/var/cache/tciafs");
+}
+
+TEST(CheckSettings, TakesWhatIsRight) {
+  const auto settings = Check(Of({{"server", "http://127.0.0.1:8080/nbia-api/"},
+                                  {"api", "v1"},
+                                  {"cache-size", "1.5G"},
+                                  {"min-free", "10G"},
+                                  {"unknown-size", "zero"},
+                                  {"umask", "077"},
+                                  {"metadata-ttl", "7d"}}));
+  ASSERT_TRUE(settings.has_value());
+  EXPECT_EQ(settings->servers, std::vector<std::string>{"http://127.0.0.1:8080/nbia-api"});
+  EXPECT_EQ(settings->api, nbia::ApiFamily::kV1);
+  EXPECT_EQ(settings->cache_bytes_max, int64_t{3} << 29);
+  EXPECT_EQ(settings->min_free_bytes, int64_t{10} << 30);
+  EXPECT_EQ(settings->min_free_percent, 0);
+  EXPECT_EQ(settings->umask, 077u);
+}
+
+TEST(CheckSettings, RefusesWithTheOriginOfTheMistake) {
+  for (const auto& [name, text] :
+       std::vector<std::pair<std::string, std::string>>{{"server", "ftp://h/x"},
+                                                        {"server", "https://"},
+                                                        {"server", "https://u:p@h/x"},
+                                                        {"server", "https://h/x?y"},
+                                                        {"api", "v3"},
+                                                        {"cache-size", "lots"},
+                                                        {"min-free", "120%"},
+                                                        {"min-free", "%"},
+                                                        {"metadata-ttl", "soon"},
+                                                        {"io-timeout", "1ms"},
+                                                        {"downloads", "0"},
+                                                        {"connections", "many"},
+                                                        {"umask", "9"},
+                                                        {"uid", "-1"},
+                                                        {"log-level", "loud"},
+                                                        {"unknown-size", "guess"}}) {
+    const auto refused = Check(Of({{name, text}}));
+    ASSERT_FALSE(refused.has_value()) << name << " " << text;
+    EXPECT_EQ(refused.error().code, ExitCode::kUsage);
+    EXPECT_EQ(refused.error().message.find("--" + name + ": "), 0u) << refused.error().message;
+  }
+}
+
+TEST(CheckSettings, AServerGivenTwiceIsRefused) {
+  EXPECT_FALSE(Check(Of({{"server", "https://h/x"}, {"server", "https://h/x/"}})).has_value());
+}
+
+}  // namespace
+}  // namespace tciafs::cli
