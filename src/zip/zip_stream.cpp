@@ -4,8 +4,8 @@
 // A state machine over records. What is awkward in a zip read front to back, and where it is dealt
 // with:
 // - records may be cut anywhere: Gather collects them in `record_`; payload is never collected;
-// - DEFLATE alone knows where it ends, and the inflater may have taken bytes beyond: EndDeflated
-//   puts these back at the front of `record_`;
+// - DEFLATE alone knows where it ends, and the inflater may have taken bytes beyond: TakePayload
+//   puts these at the front of `record_`;
 // - the data descriptor comes in four layouts: data_descriptor.h, TakeDescriptor;
 // - whether the zip is whole is known from its very end only: directory_tally.h, Finish.
 #include "tciafs/zip/zip_stream.h"
@@ -14,21 +14,18 @@
 
 #include <algorithm>
 #include <optional>
-#include <span>
 #include <utility>
 #include <vector>
 
-#include "zip/crc32.h"
 #include "zip/data_descriptor.h"
 #include "zip/directory_tally.h"
-#include "zip/entry_label.h"
+#include "zip/entry_payload.h"
 #include "zip/inflater.h"
 #include "zip/zip_records.h"
 
 namespace tciafs::zip {
 namespace {
 
-constexpr size_t kPieceBytesMax = 256 * 1024;  // of what the handler gets at once
 // Of the data that zip64 allows in its end record; nobody writes any.
 constexpr uint64_t kZip64EndVariableBytesMax = 64 * 1024;
 // Of the archive extra data record, which belongs to encrypted directories.
@@ -41,8 +38,7 @@ struct ZipStream::State {
     kSignature,
     kLocalHeader,
     kLocalVariable,
-    kStored,
-    kDeflated,
+    kPayload,
     kDescriptor,
     kAfterEmpty,
     kArchiveExtra,
@@ -55,8 +51,8 @@ struct ZipStream::State {
     kDone,
   };
 
-  State(ZipHandler& zip_handler, const ZipLimits& zip_limits, std::unique_ptr<Inflater> inflate)
-      : handler_(zip_handler), limits_(zip_limits), inflater_(std::move(inflate)) {}
+  State(ZipHandler& handler, const ZipLimits& limits, std::unique_ptr<Inflater> inflater)
+      : limits_(limits), payload_(handler, limits, std::move(inflater)) {}
 
   Status Push(ByteView bytes);
   Status Finish();
@@ -72,15 +68,10 @@ struct ZipStream::State {
   Result<bool> BeginRecord();
   Result<bool> TakeLocalHeader();
   Result<bool> BeginEntry();
-  Status CheckReadable() const;
-  Result<bool> PassStored(ByteView& in);
-  Result<bool> PassDeflated(ByteView& in);
-  Result<bool> EndDeflated();
-  Result<bool> EndPayload();
+  Result<bool> TakePayload(ByteView& in);
   Result<bool> TakeDescriptor();
-  Result<bool> LookBehindEmpty();
+  Result<bool> CheckAfterEmpty();
   Result<bool> EndEntry();
-  Status Emit(ByteView piece);
 
   Result<bool> TakeArchiveExtra();
   Result<bool> TakeCentralHeader();
@@ -89,14 +80,8 @@ struct ZipStream::State {
   Result<bool> TakeZip64Locator();
   Result<bool> TakeEnd();
 
-  std::string Label() const { return "zip " + EntryLabel(tally_.entries(), header_.name); }
-  tl::unexpected<Error> Damaged(std::string_view what) const {
-    return Fail(Errc::kCorrupt, fmt::format("{}: {}", Label(), what));
-  }
-
-  ZipHandler& handler_;
   const ZipLimits limits_;
-  const std::unique_ptr<Inflater> inflater_;
+  EntryPayload payload_;
 
   Phase phase_ = Phase::kSignature;
   std::optional<Error> failure_;
@@ -107,16 +92,6 @@ struct ZipStream::State {
   Phase after_skip_ = Phase::kSignature;
   DirectoryTally tally_;
   uint64_t entries_ended_ = 0;
-  uint64_t total_bytes_ = 0;
-
-  // The current entry.
-  LocalHeader header_;
-  bool sizes_known_ = false;
-  uint64_t compressed_bytes_ = 0;
-  uint64_t size_bytes_ = 0;
-  uint32_t crc32_ = 0;
-  bool output_was_full_ = false;
-  std::unique_ptr<std::byte[]> output_;
 };
 
 Status ZipStream::State::Push(ByteView bytes) {
@@ -134,23 +109,18 @@ Status ZipStream::State::Push(ByteView bytes) {
 Status ZipStream::State::Finish() {
   if (failure_) return Fail(*failure_);
   if (phase_ == Phase::kDone) return {};
-  const bool in_entry =
-      phase_ == Phase::kStored || phase_ == Phase::kDeflated || phase_ == Phase::kDescriptor;
-  failure_ = Error{
-      Errc::kCorrupt,
-      in_entry ? fmt::format("{}: the zip ends inside it, after {} bytes", Label(), taken_bytes_)
-               : fmt::format("zip: ends after {} bytes and {} entries without an end "
-                             "record",
-                             taken_bytes_, entries_ended_)};
+  const bool is_in_entry = phase_ == Phase::kPayload || phase_ == Phase::kDescriptor;
+  const std::string where =
+      is_in_entry ? payload_.Label() + ": the zip ends inside it"
+                  : fmt::format("zip: no end record after {} entries", entries_ended_);
+  failure_ = Error{Errc::kCorrupt, fmt::format("{}, after {} bytes", where, taken_bytes_)};
   return Fail(*failure_);
 }
 
 Result<bool> ZipStream::State::Advance(ByteView& in) {
   switch (phase_) {
-    case Phase::kStored:
-      return PassStored(in);
-    case Phase::kDeflated:
-      return PassDeflated(in);
+    case Phase::kPayload:
+      return TakePayload(in);
     case Phase::kSkip:
       return Skip(in);
     case Phase::kDone:
@@ -170,7 +140,7 @@ Result<bool> ZipStream::State::Advance(ByteView& in) {
     case Phase::kDescriptor:
       return TakeDescriptor();
     case Phase::kAfterEmpty:
-      return LookBehindEmpty();
+      return CheckAfterEmpty();
     case Phase::kArchiveExtra:
       return TakeArchiveExtra();
     case Phase::kCentralHeader:
@@ -183,8 +153,7 @@ Result<bool> ZipStream::State::Advance(ByteView& in) {
       return TakeZip64Locator();
     case Phase::kEnd:
       return TakeEnd();
-    case Phase::kStored:
-    case Phase::kDeflated:
+    case Phase::kPayload:
     case Phase::kSkip:
     case Phase::kDone:
       break;
@@ -282,107 +251,27 @@ Result<bool> ZipStream::State::TakeLocalHeader() {
 }
 
 Result<bool> ZipStream::State::BeginEntry() {
-  header_ = ParseLocalHeader(record_);
-  compressed_bytes_ = 0;
-  size_bytes_ = 0;
-  crc32_ = 0;
-  const bool is_empty_directory =
-      header_.name.ends_with('/') && header_.compressed_bytes == 0 && header_.size_bytes == 0;
-  // A stored entry may have both: sizes here, and the descriptor that is promised.
-  sizes_known_ = !header_.SizesFollow() || (header_.method == kMethodStored &&
-                                            (header_.compressed_bytes != 0 || is_empty_directory));
-  TCIAFS_TRY(CheckReadable());
-  TCIAFS_TRY(handler_.OnEntryBegin(header_.name));
-  // The local header is longer than anything gathered ahead, so the record ends where it ends.
+  TCIAFS_TRY(payload_.Begin(ParseLocalHeader(record_), tally_.entries()));
+  // A local header is longer than anything gathered ahead, so nothing stays in record_.
   NextRecord();
-  const bool is_empty = sizes_known_ && header_.compressed_bytes == 0 && header_.size_bytes == 0;
-  if (header_.method == kMethodStored || is_empty) {
-    phase_ = Phase::kStored;
-    return true;
-  }
-  TCIAFS_TRY(inflater_->Reset());
-  if (!output_) output_ = std::make_unique_for_overwrite<std::byte[]>(kPieceBytesMax);
-  output_was_full_ = false;
-  phase_ = Phase::kDeflated;
+  phase_ = Phase::kPayload;
   return true;
 }
 
-Status ZipStream::State::CheckReadable() const {
-  if ((header_.flags & kFlagEncrypted) != 0) return Damaged("is encrypted");
-  if ((header_.flags & kFlagPatched) != 0) return Damaged("holds a patch, not data");
-  if (header_.method != kMethodStored && header_.method != kMethodDeflated)
-    return Damaged(fmt::format("compression method {} is not supported", header_.method));
-  if (!sizes_known_)
-    return header_.method == kMethodStored ? Status(Damaged("is stored with no size in its header"))
-                                           : Status();
-  if (header_.method == kMethodStored && header_.compressed_bytes != header_.size_bytes)
-    return Damaged("is stored, but its two sizes differ");
-  if (header_.size_bytes > limits_.entry_bytes_max)
-    return Damaged(fmt::format("is larger than {} bytes", limits_.entry_bytes_max));
-  if (header_.size_bytes > limits_.total_bytes_max - total_bytes_)
-    return Damaged(fmt::format("takes the zip beyond {} bytes", limits_.total_bytes_max));
-  return {};
-}
+Result<bool> ZipStream::State::TakePayload(ByteView& in) {
+  const size_t offered_bytes = in.size();
+  const Result<bool> ended = payload_.Take(in);
+  taken_bytes_ += offered_bytes - in.size();
+  if (!ended || !*ended) return ended;
 
-Result<bool> ZipStream::State::PassStored(ByteView& in) {
-  const uint64_t left_bytes = header_.compressed_bytes - compressed_bytes_;
-  if (left_bytes == 0) return EndPayload();
-  if (in.empty()) return false;
-  const ByteView piece = in.first(
-      static_cast<size_t>(std::min({uint64_t{in.size()}, left_bytes, uint64_t{kPieceBytesMax}})));
-  in = in.subspan(piece.size());
-  taken_bytes_ += piece.size();
-  compressed_bytes_ += piece.size();
-  TCIAFS_TRY(Emit(piece));
-  return true;
-}
-
-Result<bool> ZipStream::State::PassDeflated(ByteView& in) {
-  ByteView available = in;
-  if (sizes_known_) {
-    const uint64_t left_bytes = header_.compressed_bytes - compressed_bytes_;
-    available = in.first(static_cast<size_t>(std::min<uint64_t>(in.size(), left_bytes)));
-    if (left_bytes == 0 && !output_was_full_)
-      return Damaged("its compressed data goes on beyond the size in its header");
-  }
-  if (available.empty() && !output_was_full_) return false;
-
-  const std::span<std::byte> output(output_.get(), kPieceBytesMax);
-  auto inflated = inflater_->Inflate(available, output);
-  if (!inflated) return Fail(inflated.error().Within(Label()));
-  const InflateStep step = *inflated;
-  in = in.subspan(step.consumed_bytes);
-  taken_bytes_ += step.consumed_bytes;
-  compressed_bytes_ += step.consumed_bytes;
-  output_was_full_ = step.produced_bytes == output.size();
-  if (step.produced_bytes > 0) TCIAFS_TRY(Emit(output.first(step.produced_bytes)));
-  if (step.finished) return EndDeflated();
-  if (step.consumed_bytes == 0 && step.produced_bytes == 0 && !available.empty())
-    return Damaged("its compressed data cannot be read on");
-  return true;
-}
-
-Result<bool> ZipStream::State::EndDeflated() {
-  const ByteView unread = inflater_->Unread();
+  const ByteView unread = payload_.Unread();
   record_.assign(unread.begin(), unread.end());
-  compressed_bytes_ -= unread.size();
-  return EndPayload();
-}
-
-Result<bool> ZipStream::State::EndPayload() {
-  if (sizes_known_) {
-    if (compressed_bytes_ != header_.compressed_bytes)
-      return Damaged("its compressed data ends before the size in its header");
-    if (size_bytes_ != header_.size_bytes)
-      return Damaged(
-          fmt::format("is {} bytes long, its header says {}", size_bytes_, header_.size_bytes));
-  }
-  if (header_.SizesFollow()) {
+  if (payload_.header().SizesFollow()) {
     Await(Phase::kDescriptor, kDescriptorBytesMin);
     return true;
   }
-  if (crc32_ != header_.crc32) return Damaged("its CRC is wrong");
-  if (size_bytes_ == 0) {
+  if (payload_.crc32() != payload_.header().crc32) return payload_.Damaged("its CRC is wrong");
+  if (payload_.size_bytes() == 0) {
     Await(Phase::kAfterEmpty, kSignatureBytes);
     return true;
   }
@@ -392,18 +281,19 @@ Result<bool> ZipStream::State::EndPayload() {
 
 // No checksum speaks for an entry that is empty only because its header says so: one bit of damage
 // makes it of an entry whose sizes were to follow. What comes next tells.
-Result<bool> ZipStream::State::LookBehindEmpty() {
+Result<bool> ZipStream::State::CheckAfterEmpty() {
   if (!IsSignature(Load32(record_, 0)))
-    return Damaged("is empty by its header, but something follows it");
+    return payload_.Damaged("is empty by its header, but something follows it");
   awaited_bytes_ = 0;
   return EndEntry();
 }
 
 Result<bool> ZipStream::State::TakeDescriptor() {
-  const DescriptorMatch match = MatchDescriptor(record_, crc32_, compressed_bytes_, size_bytes_);
+  const DescriptorMatch match = MatchDescriptor(record_, payload_.crc32(),
+                                                payload_.compressed_bytes(), payload_.size_bytes());
   switch (match.kind) {
     case DescriptorMatch::Kind::kNone:
-      return Damaged("its CRC or its size is not what the archive says");
+      return payload_.Damaged("its CRC or its size is not what the archive says");
     case DescriptorMatch::Kind::kUndecided:
       awaited_bytes_ = match.size_bytes;
       return true;
@@ -416,22 +306,9 @@ Result<bool> ZipStream::State::TakeDescriptor() {
 
 Result<bool> ZipStream::State::EndEntry() {
   NextRecord();
-  TCIAFS_TRY(handler_.OnEntryEnd({size_bytes_, crc32_}));
+  TCIAFS_TRY(payload_.End());
   ++entries_ended_;
   return true;
-}
-
-Status ZipStream::State::Emit(ByteView piece) {
-  if (sizes_known_ && piece.size() > header_.size_bytes - size_bytes_)
-    return Damaged("is longer than its header says");
-  if (piece.size() > limits_.entry_bytes_max - size_bytes_)
-    return Damaged(fmt::format("is larger than {} bytes", limits_.entry_bytes_max));
-  if (piece.size() > limits_.total_bytes_max - total_bytes_)
-    return Damaged(fmt::format("takes the zip beyond {} bytes", limits_.total_bytes_max));
-  size_bytes_ += piece.size();
-  total_bytes_ += piece.size();
-  crc32_ = Crc32(crc32_, piece);
-  return handler_.OnEntryData(piece);
 }
 
 // ---- after the entries ----

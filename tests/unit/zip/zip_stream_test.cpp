@@ -282,7 +282,7 @@ TEST(ZipStream, SaysWhatItCannotRead) {
   EXPECT_THAT(error_of({.stored = true}), HasSubstr("no size"));
   EXPECT_THAT(ErrorOf(Parse("<html><body>Service unavailable</body></html>")),
               HasSubstr("not a zip"));
-  EXPECT_THAT(ErrorOf(Parse("")), HasSubstr("without an end record"));
+  EXPECT_THAT(ErrorOf(Parse("")), HasSubstr("no end record"));
 }
 
 TEST(ZipStream, RefusesEndRecordsThatDoNotAddUp) {
