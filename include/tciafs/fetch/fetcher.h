@@ -46,7 +46,7 @@ class Fetcher {
 
   // The instance, readable: from the cache at once, else once it has arrived. A stop request
   // detaches this waiter with kCancelled; a download nobody waits for any more ends after a short
-  // while.
+  // while. An empty sop means any instance of the series: whichever is here, or arrives first.
   virtual void Acquire(const SeriesTarget& target, const source::SopUid& sop, std::stop_token stop,
                        Callback<std::shared_ptr<cache::InstanceFile>> done) = 0;
 
@@ -56,7 +56,8 @@ class Fetcher {
   virtual std::vector<DownloadStatus> Downloads() const = 0;
 
   // Ends every download and every waiter (kCancelled); later calls of Acquire for what is not
-  // cached fail at once. Returns when no callback is running any more.
+  // cached fail at once. Returns when no callback is running any more (so never call it from one),
+  // and has let go of the cache. The destructor does it too.
   virtual void Shutdown() = 0;
 };
 

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+#include "fetch/failure_memory.h"
+
+#include <algorithm>
+
+#include "fetch/limits.h"
+
+namespace tciafs::fetch {
+
+void FailureMemory::Remember(const cache::SeriesKey& key, const source::SopUid& sop,
+                             const source::SeriesVersion& version, const Error& error) {
+  if (error.code == Errc::kCancelled || error.code == Errc::kStale) return;
+  const int64_t memory_ms =
+      error.code == Errc::kTimedOut ? std::min(memory_ms_, kTimeOutMemoryMs) : memory_ms_;
+  const int64_t until_ms = clock_.MonotonicMs() + memory_ms;
+  const Name name(key, sop);
+  MutexLock lock(mutex_);
+  if (const auto old = by_name_.find(name); old != by_name_.end()) failures_.erase(old->second);
+  failures_.push_front(Failure{name, version, error, until_ms});
+  by_name_[name] = failures_.begin();
+  if (failures_.size() > kFailuresMax) {
+    by_name_.erase(failures_.back().name);
+    failures_.pop_back();
+  }
+}
+
+void FailureMemory::Forget(const cache::SeriesKey& key, const source::SopUid& sop) {
+  MutexLock lock(mutex_);
+  if (by_name_.empty()) return;
+  const auto failure = by_name_.find(Name(key, sop));
+  if (failure == by_name_.end()) return;
+  failures_.erase(failure->second);
+  by_name_.erase(failure);
+}
+
+std::optional<Error> FailureMemory::Recall(const cache::SeriesKey& key, const source::SopUid& sop,
+                                           const source::SeriesVersion& version) const {
+  MutexLock lock(mutex_);
+  if (by_name_.empty()) return std::nullopt;
+  if (auto error = RecallOne(Name(key, source::SopUid()), version)) return error;
+  return RecallOne(Name(key, sop), version);
+}
+
+std::optional<Error> FailureMemory::RecallOne(const Name& name,
+                                              const source::SeriesVersion& version) const {
+  const auto failure = by_name_.find(name);
+  if (failure == by_name_.end()) return std::nullopt;
+  if (failure->second->until_ms <= clock_.MonotonicMs()) return std::nullopt;
+  if (!source::SameVersion(failure->second->version, version)) return std::nullopt;
+  return failure->second->error;
+}
+
+std::string FailureMemory::Text(const cache::SeriesKey& key, const source::SopUid& sop) const {
+  MutexLock lock(mutex_);
+  const auto failure = by_name_.find(Name(key, sop));
+  return failure == by_name_.end() ? std::string() : failure->second->error.message;
+}
+
+}  // namespace tciafs::fetch

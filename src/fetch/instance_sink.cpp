@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+#include "fetch/instance_sink.h"
+
+#include <fmt/core.h>
+
+#include <utility>
+
+#include "fetch/limits.h"
+#include "tciafs/util/log.h"
+
+namespace tciafs::fetch {
+namespace {
+
+Status Closed() { return Fail(Errc::kCancelled, "the download has ended"); }
+
+Status OutOfOrder() { return Fail(Errc::kInternal, "the source delivered events out of order"); }
+
+}  // namespace
+
+InstanceSink::InstanceSink(std::shared_ptr<SinkOwner> owner, std::optional<source::SopUid> only)
+    : owner_(std::move(owner)), intake_(owner_->intake()), only_(std::move(only)) {}
+
+Status InstanceSink::BeginInstance(const source::SopUid& sop) {
+  const Gate::Pass pass(intake_.core.gate);
+  if (!pass) return Closed();
+  Arrivals arrived;
+  Status status;
+  {
+    MutexLock turn(intake_.turn);
+    status = BeginInTurn(sop, arrived);
+  }
+  Announce(arrived);
+  return Remember(std::move(status));
+}
+
+Status InstanceSink::BeginInTurn(const source::SopUid& sop, Arrivals& arrived) {
+  if (!intake_.writer) return Closed();
+  if (open_ || sop.empty()) return OutOfOrder();
+  early_.reset();  // something follows it: it was whole
+  TCIAFS_TRY(PublishHeld(arrived));
+  if (only_ && *only_ != sop)
+    return Fail(Errc::kCorrupt, fmt::format("asked for instance {}, the archive delivered {}",
+                                            only_->text(), sop.text()));
+  TCIAFS_TRY(intake_.ledger.CheckRunaway(++begun_, received_bytes_));
+  Incoming incoming;
+  incoming.sop = sop;
+  const auto known = intake_.core.cache.Known(intake_.plan.key, intake_.plan.version, sop);
+  if (known && known->cached) {
+    incoming.cached_size_bytes = known->size_bytes;
+  } else {
+    TCIAFS_ASSIGN(incoming.writer, intake_.writer->BeginInstance(sop));
+  }
+  open_ = std::move(incoming);
+  return {};
+}
+
+Status InstanceSink::Data(ByteView bytes) {
+  const Gate::Pass pass(intake_.core.gate);
+  if (!pass) return Closed();
+  MutexLock turn(intake_.turn);
+  return Remember(DataInTurn(bytes));
+}
+
+Status InstanceSink::DataInTurn(ByteView bytes) {
+  if (!intake_.writer) return Closed();
+  if (!open_) return OutOfOrder();
+  const auto count = static_cast<int64_t>(bytes.size());
+  received_bytes_ += count;
+  intake_.bytes_received += count;
+  TCIAFS_TRY(intake_.ledger.CheckRunaway(begun_, received_bytes_));
+  open_->size_bytes += count;
+  if (!open_->writer) return {};
+  open_->md5.Update(bytes);
+  return open_->writer->Append(bytes);
+}
+
+Status InstanceSink::EndInstance() {
+  const Gate::Pass pass(intake_.core.gate);
+  if (!pass) return Closed();
+  Arrivals arrived;
+  bool hold = false;
+  Status status;
+  {
+    MutexLock turn(intake_.turn);
+    status = EndInTurn(arrived, hold);
+  }
+  Announce(arrived);
+  if (hold) HoldFor(kHoldMs);
+  return Remember(std::move(status));
+}
+
+Status InstanceSink::EndInTurn(Arrivals& arrived, bool& hold) {
+  if (!intake_.writer) return Closed();
+  if (!open_) return OutOfOrder();
+  Incoming ended = std::move(*open_);
+  open_.reset();
+  if (delivered_.insert(ended.sop).second) delivered_bytes_ += ended.size_bytes;
+  if (!ended.writer) return EndAlreadyHere(ended, arrived);
+  ended.md5_hex = ended.md5.FinishHex();
+  ended.ended_ms = intake_.core.clock.MonotonicMs();
+  held_ = std::move(ended);
+  if (only_) return EndSingle(arrived);
+  if (intake_.ledger.CheckMd5(held_->sop, held_->md5_hex) == Ledger::Md5Verdict::kDiffers) {
+    LogWarning("series {}: instance {} does not have its announced MD5 sum",
+               intake_.plan.key.series.text(), held_->sop.text());
+    owner_->OnWithdrawn(held_->sop);
+    held_.reset();
+    return {};
+  }
+  if (Believable(held_->sop, held_->size_bytes, held_->md5_hex)) return PublishHeld(arrived);
+  hold = !std::exchange(hold_timer_, true);
+  return {};
+}
+
+// A stream brings what is cached already (an earlier stream broke, or is being checked): what is
+// here stays unless the sizes differ.
+Status InstanceSink::EndAlreadyHere(const Incoming& ended, Arrivals& arrived) {
+  if (ended.size_bytes != ended.cached_size_bytes) {
+    intake_.ledger.Dispute(ended.sop, ended.cached_size_bytes, ended.size_bytes);
+    return {};
+  }
+  if (!owner_->IsWanted(ended.sop)) return {};
+  auto file = intake_.core.cache.Open(intake_.plan.key, intake_.plan.version, ended.sop);
+  if (file) arrived = Arrival{ended.sop, std::move(*file)};
+  return {};
+}
+
+Status InstanceSink::EndSingle(Arrivals& arrived) {
+  const auto md5 = intake_.ledger.CheckMd5(held_->sop, held_->md5_hex);
+  if (md5 == Ledger::Md5Verdict::kMatches ||
+      (md5 == Ledger::Md5Verdict::kUnknown &&
+       intake_.ledger.Plausible(held_->sop, held_->size_bytes)))
+    return PublishHeld(arrived);
+  held_.reset();
+  return Fail(Errc::kCorrupt, md5 == Ledger::Md5Verdict::kDiffers
+                                  ? "its MD5 sum is not the one the archive announces"
+                                  : "the archive delivers it in another size each time");
+}
+
+void InstanceSink::ExpectMd5(const source::SopUid& sop, const std::string& md5_hex) {
+  const Gate::Pass pass(intake_.core.gate);
+  if (!pass) return;
+  MutexLock turn(intake_.turn);
+  intake_.ledger.ExpectMd5(sop, md5_hex);
+}
+
+void InstanceSink::Done(Status status) {
+  const Gate::Pass pass(intake_.core.gate);
+  if (!pass) return;
+  Arrivals arrived;
+  Status finished;
+  {
+    MutexLock turn(intake_.turn);
+    finished = DoneInTurn(status, arrived);
+  }
+  Announce(arrived);
+  if (status && !finished) status = Remember(std::move(finished));
+  owner_->OnSinkDone(shared_from_this(), SinkOutcome{std::move(status), own_error_, only_});
+}
+
+Status InstanceSink::DoneInTurn(const Status& status, Arrivals& arrived) {
+  open_.reset();
+  if (!only_) intake_.ledger.EndStream(static_cast<int64_t>(delivered_.size()), delivered_bytes_);
+  const auto& last = held_ ? held_ : early_;
+  if (!last || !intake_.writer) return {};
+  const bool nothing_to_check =
+      !intake_.ledger.instances_announced() && !intake_.ledger.bytes_announced();
+  const auto md5 = intake_.ledger.CheckMd5(last->sop, last->md5_hex);
+  const bool whole = md5 != Ledger::Md5Verdict::kDiffers &&
+                     (Believable(last->sop, last->size_bytes, last->md5_hex) ||
+                      (status && (AddsUp() || nothing_to_check ||
+                                  intake_.ledger.SeenBefore(last->sop, last->size_bytes))));
+  if (whole) return PublishHeld(arrived);
+  intake_.ledger.Doubt(last->sop, last->size_bytes);
+  // What was published early stays after a mere break: only a proper end makes it suspect.
+  if (!held_ && status) {
+    owner_->OnWithdrawn(early_->sop);
+    TCIAFS_TRY(intake_.writer->Withdraw(early_->sop));
+  }
+  held_.reset();
+  early_.reset();
+  return {};
+}
+
+Status InstanceSink::PublishHeld(Arrivals& arrived) {
+  if (!held_) return {};
+  const Incoming held = std::move(*held_);
+  held_.reset();
+  TCIAFS_ASSIGN(auto file, held.writer->Publish(held.md5_hex));
+  arrived = Arrival{held.sop, std::move(file)};
+  return {};
+}
+
+bool InstanceSink::Believable(const source::SopUid& sop, int64_t size_bytes,
+                              const std::string& md5_hex) const {
+  if (intake_.ledger.CheckMd5(sop, md5_hex) == Ledger::Md5Verdict::kMatches) return true;
+  return intake_.ledger.Plausible(sop, size_bytes) && intake_.ledger.bytes_announced() && AddsUp();
+}
+
+bool InstanceSink::AddsUp() const {
+  return intake_.ledger.AddsUp(static_cast<int64_t>(delivered_.size()), delivered_bytes_);
+}
+
+void InstanceSink::HoldFor(int64_t delay_ms) {
+  intake_.core.scheduler.After(delay_ms, [self = shared_from_this()] {
+    const Gate::Pass pass(self->intake_.core.gate);
+    if (!pass) return;
+    self->intake_.core.executor.Post([self] { self->HoldExpired(); });
+  });
+}
+
+void InstanceSink::HoldExpired() {
+  const Gate::Pass pass(intake_.core.gate);
+  if (!pass) return;
+  Arrivals arrived;
+  int64_t again_ms = 0;
+  {
+    MutexLock turn(intake_.turn);
+    hold_timer_ = false;
+    if (!held_ || !intake_.writer) return;
+    again_ms = held_->ended_ms + kHoldMs - intake_.core.clock.MonotonicMs();
+    if (again_ms > 0) {
+      hold_timer_ = true;
+    } else {
+      Incoming early;
+      early.sop = held_->sop;
+      early.size_bytes = held_->size_bytes;
+      early.md5_hex = held_->md5_hex;
+      // A failure to publish leaves a miss; what is wrong with the cache shows with the next one.
+      if (PublishHeld(arrived)) early_ = std::move(early);
+    }
+  }
+  Announce(arrived);
+  if (again_ms > 0) HoldFor(again_ms);
+}
+
+void InstanceSink::Announce(const Arrivals& arrived) {
+  if (arrived) owner_->OnPublished(arrived->sop, arrived->file);
+}
+
+Status InstanceSink::Remember(Status status) {
+  if (!status) own_error_ = true;
+  return status;
+}
+
+void InstanceSink::Drop() {
+  MutexLock turn(intake_.turn);
+  open_.reset();
+  held_.reset();
+}
+
+}  // namespace tciafs::fetch

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// The bounds of fetching: how often, how much, how long. Everything an archive can send or a reader
+// can ask for meets one of these. Units are in the names. Plain constants.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace tciafs::fetch {
+
+// A broken stream is tried twice more: enough for a restarted server, short of hammering a dead
+// one.
+inline constexpr int kStreamRetriesMax = 2;
+inline constexpr int64_t kRetryFirstMs = 1'000;  // then four times as long, with jitter
+// Streams that came to a good end and still left something out: the first and one more.
+inline constexpr int kWholeStreamsMax = 2;
+
+// Single images of one series: each costs the archive a request, so they only fill gaps.
+inline constexpr size_t kSinglesMax = 64;
+inline constexpr size_t kSinglesAtOnce = 2;
+// A series that lacks at most this share (and at least one) is completed by single images first.
+inline constexpr int64_t kNearlyCompleteShare = 16;
+
+// Somebody else writes this series (an import): half a minute in all.
+inline constexpr int64_t kBusyRetryMs = 200;
+inline constexpr int kBusyRetriesMax = 150;
+
+// How long an instance that ended is held back for what follows it (see intake.h).
+inline constexpr int64_t kHoldMs = 500;
+
+// A stream may exceed what was announced by half and this much (figures drift), not more.
+inline constexpr int64_t kExcessBytesMax = int64_t{64} << 20;
+inline constexpr int64_t kExcessInstancesMax = 1'000;
+// Where nothing was announced: beyond any series known.
+inline constexpr int64_t kUnannouncedBytesMax = int64_t{1} << 40;
+inline constexpr int64_t kUnannouncedInstancesMax = 1'000'000;
+
+inline constexpr size_t kFailuresMax = 10'000;  // remembered, least recently used go first
+inline constexpr int64_t kTimeOutMemoryMs = 1'000;
+
+}  // namespace tciafs::fetch

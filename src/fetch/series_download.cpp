@@ -1,0 +1,484 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+#include "fetch/series_download.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "fetch/limits.h"
+#include "tciafs/util/bytes.h"
+#include "tciafs/util/hash.h"
+#include "tciafs/util/log.h"
+
+namespace tciafs::fetch {
+namespace {
+
+// What another try of the same stream may cure.
+bool MayHeal(Errc code) {
+  return code == Errc::kUnavailable || code == Errc::kThrottled || code == Errc::kCorrupt;
+}
+
+// What a single image met that every other would meet too.
+bool EndsHealing(const SinkOutcome& outcome) {
+  switch (outcome.status.error().code) {
+    case Errc::kTimedOut:
+    case Errc::kPermission:
+    case Errc::kUnauthenticated:
+    case Errc::kOffline:
+    case Errc::kNoSpace:
+      return true;
+    default:
+      return outcome.ours && outcome.status.error().code != Errc::kCorrupt;
+  }
+}
+
+}  // namespace
+
+SeriesDownload::SeriesDownload(std::shared_ptr<FetchCore> core, source::Source& source,
+                               SeriesTarget target, OnEnd on_end)
+    : core_(std::move(core)),
+      source_(source),
+      target_(std::move(target)),
+      on_end_(std::move(on_end)),
+      intake_(*core_,
+              cache::SeriesPlan{{source.scope(), target_.record.series}, target_.record.version}),
+      strand_(Strand::Create(core_->executor)),
+      waiters_(core_->waiters) {}
+
+// ---- waiters: any thread
+
+SeriesDownload::Joined SeriesDownload::Join(const WaiterPtr& waiter, bool not_in_cache) {
+  MutexLock lock(mutex_);
+  if (cancelled_ || phase_ == Phase::kEnded) return Joined::kClosed;
+  if (!not_in_cache) {
+    const bool arrived =
+        waiter->sop.empty() ? !published_.empty() : published_.contains(waiter->sop);
+    if (arrived) return Joined::kPublished;
+  }
+  published_.erase(waiter->sop);
+  waiters_.Add(waiter);
+  ++interest_;
+  return Joined::kWaiting;
+}
+
+void SeriesDownload::Leave(const WaiterPtr& waiter) {
+  std::optional<uint64_t> lonely_since;
+  {
+    MutexLock lock(mutex_);
+    if (!waiters_.Remove(waiter)) return;
+    if (waiters_.size() == 0) lonely_since = interest_;
+  }
+  waiter->done(Fail(Errc::kCancelled, "the read was interrupted"));
+  if (lonely_since)
+    After(core_->options.linger_ms, [this, then = *lonely_since] { LingerOver(then); });
+}
+
+void SeriesDownload::Touch() {
+  MutexLock lock(mutex_);
+  ++interest_;
+}
+
+void SeriesDownload::Cancel(const Error& error) {
+  std::vector<WaiterPtr> unserved;
+  {
+    MutexLock lock(mutex_);
+    if (cancelled_ || phase_ == Phase::kEnded) return;
+    cancelled_ = error;
+    unserved = waiters_.TakeAll();
+  }
+  stop_.request_stop();
+  AnswerAll(unserved, Fail(error));
+  Run([this] {
+    bool idle = false;
+    {
+      MutexLock lock(mutex_);
+      idle = phase_ == Phase::kQueued || phase_ == Phase::kPausing;
+    }
+    if (idle) EndedByCancel();
+  });
+}
+
+void SeriesDownload::Abandon() {
+  std::vector<std::shared_ptr<InstanceSink>> sinks;
+  {
+    MutexLock lock(mutex_);
+    sinks.swap(sinks_);
+  }
+  for (const auto& sink : sinks) sink->Drop();
+  std::unique_ptr<cache::SeriesWriter> writer;
+  {
+    MutexLock turn(intake_.turn);
+    writer = std::move(intake_.writer);
+  }
+  strand_.reset();
+}
+
+DownloadStatus SeriesDownload::Snapshot() const {
+  DownloadStatus status;
+  status.server = source_.name();
+  status.record = target_.record;
+  status.bytes_received = intake_.bytes_received;
+  status.bytes_expected = target_.record.version.total_bytes;
+  MutexLock lock(mutex_);
+  status.instances_published = static_cast<int64_t>(published_.size());
+  status.waiters = waiters_.size();
+  status.started = phase_ != Phase::kQueued;
+  return status;
+}
+
+// ---- arrivals: the sources' threads
+
+bool SeriesDownload::IsWanted(const source::SopUid& sop) {
+  MutexLock lock(mutex_);
+  return waiters_.Contains(sop) || waiters_.Contains(source::SopUid());
+}
+
+void SeriesDownload::OnPublished(const source::SopUid& sop, const InstancePtr& file) {
+  std::vector<WaiterPtr> served;
+  std::vector<WaiterPtr> served_by_any;
+  {
+    MutexLock lock(mutex_);
+    published_.insert(sop);
+    withdrawn_.erase(sop);
+    served = waiters_.Take(sop);
+    served_by_any = waiters_.Take(source::SopUid());
+  }
+  core_->failures.Forget(key(), sop);
+  AnswerAll(served, file);
+  AnswerAll(served_by_any, file);
+}
+
+void SeriesDownload::OnWithdrawn(const source::SopUid& sop) {
+  MutexLock lock(mutex_);
+  published_.erase(sop);
+  withdrawn_.insert(sop);
+}
+
+void SeriesDownload::OnSinkDone(const std::shared_ptr<InstanceSink>& sink, SinkOutcome outcome) {
+  {
+    MutexLock lock(mutex_);
+    std::erase(sinks_, sink);
+  }
+  Run([this, outcome = std::move(outcome)] {
+    outcome.only ? AfterSingle(outcome) : AfterStream(outcome);
+  });
+}
+
+// ---- steps: on the strand
+
+void SeriesDownload::Run(std::function<void()> step) {
+  const Gate::Pass pass(core_->gate);
+  if (!pass) return;
+  strand_->Post([self = shared_from_this(), step = std::move(step)] {
+    const Gate::Pass inside(self->core_->gate);
+    if (inside) step();
+  });
+}
+
+void SeriesDownload::After(int64_t delay_ms, std::function<void()> step) {
+  core_->scheduler.After(delay_ms, [self = shared_from_this(), step = std::move(step)]() mutable {
+    self->Run(std::move(step));
+  });
+}
+
+void SeriesDownload::Start() {
+  Run([this] {
+    if (EndedByCancel()) return;
+    Enter(Phase::kOpening);
+    Open();
+  });
+}
+
+void SeriesDownload::Open() {
+  auto writer = core_->cache.BeginSeries(intake_.plan);
+  if (!writer && writer.error().code == Errc::kBusy && busy_retries_++ < kBusyRetriesMax)
+    return Pause(kBusyRetryMs, &SeriesDownload::Open);
+  if (!writer) return Finish(writer.error());
+  {
+    MutexLock turn(intake_.turn);
+    intake_.writer = std::move(*writer);
+  }
+  // Whoever kept the series busy may have brought what is wanted.
+  if (busy_retries_ > 0 && ServeFromCache()) return Conclude();
+  if (!NearlyComplete()) return Stream();
+  whole_streams_ = 1;  // an earlier download had it
+  Heal();
+}
+
+// True if that left nobody waiting.
+bool SeriesDownload::ServeFromCache() {
+  std::vector<source::SopUid> wanted;
+  {
+    MutexLock lock(mutex_);
+    wanted = waiters_.Wanted();
+  }
+  for (const auto& sop : wanted) {
+    auto file = core_->cache.Open(key(), intake_.plan.version, sop);
+    if (file) OnPublished(sop, *file);
+  }
+  MutexLock lock(mutex_);
+  return !wanted.empty() && waiters_.size() == 0;
+}
+
+bool SeriesDownload::NearlyComplete() const {
+  const int64_t announced = intake_.plan.version.image_count;
+  if (announced <= 0) return false;
+  const auto known = core_->cache.Known(key(), intake_.plan.version);
+  const int64_t cached = std::count_if(known.begin(), known.end(),
+                                       [](const auto& instance) { return instance.cached; });
+  return cached > 0 && announced - cached <= std::max<int64_t>(1, announced / kNearlyCompleteShare);
+}
+
+void SeriesDownload::Pause(int64_t delay_ms, Step next) {
+  if (EndedByCancel()) return;
+  Enter(Phase::kPausing);
+  After(delay_ms, [this, next] {
+    {
+      MutexLock lock(mutex_);
+      if (phase_ != Phase::kPausing) return;
+    }
+    if (EndedByCancel()) return;
+    Enter(Phase::kOpening);
+    (this->*next)();
+  });
+}
+
+void SeriesDownload::Stream() {
+  if (EndedByCancel()) return;
+  Enter(Phase::kStreaming);
+  intake_.bytes_received = 0;
+  auto sink = std::make_shared<InstanceSink>(shared_from_this(), std::nullopt);
+  {
+    MutexLock lock(mutex_);
+    sinks_.push_back(sink);
+  }
+  source_.StreamSeries(Query(), stop_.get_token(), std::move(sink));
+}
+
+void SeriesDownload::AfterStream(const SinkOutcome& outcome) {
+  if (EndedByCancel()) return;
+  Assess();
+  if (outcome.status) {
+    ++whole_streams_;
+    delivered_a_stream_ = true;
+    stream_error_.reset();
+    return Heal();
+  }
+  const Error& error = outcome.status.error();
+  stream_error_ = error;
+  if (outcome.ours || !MayHeal(error.code)) return Finish(error);
+  if (streams_broken_++ < kStreamRetriesMax) {
+    LogInfo("series {}: the download broke, trying again: {}", key().series.text(), error.message);
+    return Pause(BackoffMs(), &SeriesDownload::Stream);
+  }
+  bool anything = false;
+  {
+    MutexLock lock(mutex_);
+    anything = !published_.empty();
+  }
+  if (!anything) return Finish(error);
+  streams_given_up_ = true;
+  Heal();
+}
+
+// Takes back what its MD5 or its size proves wrong; it counts as missing and as wanted.
+void SeriesDownload::Assess() {
+  const auto known = core_->cache.Known(key(), intake_.plan.version);
+  {
+    MutexLock turn(intake_.turn);
+    findings_ = intake_.ledger.Assess(known);
+    for (const auto& sop : findings_.damaged) {
+      LogWarning("series {}: instance {} is not intact and is fetched again", key().series.text(),
+                 sop.text());
+      const auto status = intake_.writer->Withdraw(sop);
+      if (!status) LogError("withdrawing instance {}: {}", sop.text(), status.error().message);
+    }
+  }
+  for (const auto& sop : findings_.damaged) OnWithdrawn(sop);
+}
+
+void SeriesDownload::Heal() {
+  if (singles_under_way_ == 0 && EndedByCancel()) return;
+  while (!fatal_error_ && singles_under_way_ < kSinglesAtOnce) {
+    std::optional<source::SopUid> sop;
+    {
+      MutexLock lock(mutex_);
+      sop = NextSingle();
+      if (sop) {
+        phase_ = Phase::kHealing;
+        tried_singly_.insert(*sop);
+      }
+    }
+    if (!sop) break;
+    FetchSingle(*sop);
+  }
+  if (singles_under_way_ > 0) return;
+  fatal_error_ ? Finish(*fatal_error_) : Conclude();
+}
+
+void SeriesDownload::FetchSingle(const source::SopUid& sop) {
+  ++singles_under_way_;
+  auto sink = std::make_shared<InstanceSink>(shared_from_this(), sop);
+  {
+    MutexLock lock(mutex_);
+    sinks_.push_back(sink);
+  }
+  source_.FetchInstance(Query(), sop, stop_.get_token(), std::move(sink));
+}
+
+void SeriesDownload::AfterSingle(const SinkOutcome& outcome) {
+  --singles_under_way_;
+  if (!outcome.status) {
+    single_errors_.insert_or_assign(*outcome.only, outcome.status.error());
+    if (EndsHealing(outcome)) fatal_error_ = outcome.status.error();
+  }
+  Heal();
+}
+
+// Nothing is under way. Another stream, if it may help; else the end.
+void SeriesDownload::Conclude() {
+  if (EndedByCancel()) return;
+  Assess();
+  const bool stream_again = !streams_given_up_ && whole_streams_ < kWholeStreamsMax;
+  // Right in number but not in sum: confirmed by their MD5 sums, or by a second delivery.
+  const bool unconfirmed = delivered_a_stream_ && findings_.drifted && !findings_.all_sums;
+  // Everything announced is here: what is still missing does not exist.
+  const bool nothing_lacks = findings_.complete && intake_.plan.version.image_count >= 0;
+  std::vector<WaiterPtr> unserved;
+  enum class Next { kHeal, kStream, kEnd } next = Next::kEnd;
+  MarkVerifiedIfComplete();
+  {
+    MutexLock lock(mutex_);
+    if (NextSingle()) {
+      next = Next::kHeal;
+    } else if (stream_again && (unconfirmed || (Missing() && !nothing_lacks))) {
+      next = Next::kStream;
+    } else {
+      phase_ = Phase::kEnded;
+      unserved = waiters_.TakeAll();
+    }
+  }
+  if (next == Next::kHeal) return Heal();
+  if (next == Next::kStream) return Stream();
+  if (findings_.drifted && !findings_.complete)
+    LogWarning("series {}: delivered as a whole, but not with the {} bytes announced",
+               key().series.text(), intake_.plan.version.total_bytes);
+  Close(std::move(unserved), std::nullopt);
+}
+
+void SeriesDownload::MarkVerifiedIfComplete() {
+  const auto& version = intake_.plan.version;
+  const bool announced = version.image_count >= 0 && version.total_bytes >= 0;
+  if (!findings_.complete || (!announced && !delivered_a_stream_)) return;
+  MutexLock turn(intake_.turn);
+  const auto status = intake_.writer->MarkVerified();
+  if (!status) LogWarning("series {}: {}", key().series.text(), status.error().message);
+}
+
+void SeriesDownload::Finish(const Error& error) {
+  std::vector<WaiterPtr> unserved;
+  core_->failures.Remember(key(), source::SopUid(), intake_.plan.version, error);
+  {
+    MutexLock lock(mutex_);
+    phase_ = Phase::kEnded;
+    unserved = waiters_.TakeAll();
+  }
+  Close(std::move(unserved), error);
+}
+
+// The cache is free for the next download of this series, and the server for any, before the last
+// answers go out.
+void SeriesDownload::Close(std::vector<WaiterPtr> unserved, const std::optional<Error>& error) {
+  std::unique_ptr<cache::SeriesWriter> writer;
+  {
+    MutexLock turn(intake_.turn);
+    writer = std::move(intake_.writer);
+  }
+  writer.reset();
+  std::unordered_set<source::SopUid> missing;
+  {
+    MutexLock lock(mutex_);
+    missing = withdrawn_;
+  }
+  if (!error) {
+    core_->failures.Forget(key(), source::SopUid());
+    for (const auto& waiter : unserved) missing.insert(waiter->sop);
+    missing.erase(source::SopUid());
+    for (const auto& sop : missing) {
+      core_->failures.Remember(key(), sop, intake_.plan.version, WhyMissing(sop));
+      LogWarning("series {}: instance {}: {}", key().series.text(), sop.text(),
+                 WhyMissing(sop).message);
+    }
+  } else if (error->code != Errc::kCancelled && error->code != Errc::kStale) {
+    LogWarning("series {}: {}", key().series.text(), error->message);
+  }
+  on_end_(shared_from_this());
+  for (const auto& waiter : unserved) waiter->done(Fail(error ? *error : WhyMissing(waiter->sop)));
+}
+
+// If Cancel was called: the waiters have had their answers. True when there is nothing more to do.
+bool SeriesDownload::EndedByCancel() {
+  std::optional<Error> error;
+  {
+    MutexLock lock(mutex_);
+    if (phase_ == Phase::kEnded) return true;
+    error = cancelled_;
+  }
+  if (!error) return false;
+  Finish(*error);
+  return true;
+}
+
+void SeriesDownload::LingerOver(uint64_t interest_then) {
+  {
+    MutexLock lock(mutex_);
+    if (waiters_.size() > 0 || interest_ != interest_then) return;
+  }
+  Cancel(Error{Errc::kCancelled, "nobody waits for this download any more"});
+}
+
+// ---- small parts
+
+void SeriesDownload::Enter(Phase phase) {
+  MutexLock lock(mutex_);
+  phase_ = phase;
+}
+
+// Spread by a quarter either way, by a hash instead of a die: equal failures of many series do not
+// come back in step.
+int64_t SeriesDownload::BackoffMs() const {
+  int64_t backoff_ms = kRetryFirstMs;
+  for (int i = 1; i < streams_broken_; ++i) backoff_ms *= 4;
+  const auto seed = static_cast<uint64_t>(core_->clock.MonotonicMs());
+  const auto spread = static_cast<int64_t>(Xxh3(AsBytes(key().series.text()), seed) % 512);
+  return backoff_ms + backoff_ms * (spread - 256) / 1024;
+}
+
+source::SeriesQuery SeriesDownload::Query() const {
+  const auto& record = target_.record;
+  return {record.collection, record.patient, record.study, record.series};
+}
+
+Error SeriesDownload::WhyMissing(const source::SopUid& sop) const {
+  constexpr const char* kNotDelivered = "the archive did not deliver this instance";
+  if (const auto single = single_errors_.find(sop); single != single_errors_.end())
+    return Error{Errc::kUnavailable, fmt::format("{}: {}", kNotDelivered, single->second.message)};
+  if (stream_error_) return stream_error_->Within(kNotDelivered);
+  return Error{Errc::kUnavailable, kNotDelivered};
+}
+
+// Null when the budget is spent or all have been tried.
+std::optional<source::SopUid> SeriesDownload::NextSingle() const {
+  if (cancelled_ || tried_singly_.size() >= kSinglesMax) return std::nullopt;
+  for (const auto& sop : withdrawn_)
+    if (!tried_singly_.contains(sop)) return sop;
+  for (const auto& sop : waiters_.Wanted())
+    if (!tried_singly_.contains(sop)) return sop;
+  return std::nullopt;
+}
+
+bool SeriesDownload::Missing() const { return waiters_.size() > 0 || !withdrawn_.empty(); }
+
+}  // namespace tciafs::fetch

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// The table of downloads and the queues in front of the servers. A download is found by the series
+// and its version; of one series at most one download has begun (the cache takes one writer), a
+// newer version waits behind the older it ends.
+//
+// Lock order: the table's mutex, then a download's. Neither is held across a callback or a call
+// into another layer.
+#include "tciafs/fetch/series_fetcher.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <deque>
+#include <list>
+#include <map>
+#include <utility>
+
+#include "fetch/fetch_core.h"
+#include "fetch/series_download.h"
+#include "fetch/waiters.h"
+#include "tciafs/util/mutex.h"
+
+namespace tciafs::fetch {
+namespace {
+
+using DownloadPtr = std::shared_ptr<SeriesDownload>;
+
+Error ShutDown() { return Error{Errc::kCancelled, "the file system is being unmounted"}; }
+
+class SeriesFetcher final : public Fetcher {
+ public:
+  SeriesFetcher(std::vector<source::Source*> sources, std::shared_ptr<FetchCore> core)
+      : core_(std::move(core)), sources_(std::move(sources)), servers_(sources_.size()) {}
+  ~SeriesFetcher() override { Shutdown(); }
+
+  void Acquire(const SeriesTarget& target, const source::SopUid& sop, std::stop_token stop,
+               Callback<InstancePtr> done) override;
+  std::string LastError(const cache::SeriesKey& key, const source::SopUid& sop) const override {
+    return core_->failures.Text(key, sop);
+  }
+  std::vector<DownloadStatus> Downloads() const override;
+  void Shutdown() override;
+
+ private:
+  struct Server {
+    std::list<DownloadPtr> queue;
+    int started = 0;
+  };
+  // Where a waiter joined.
+  struct Joining {
+    DownloadPtr download = nullptr;    // null: nowhere, the instance may have come, ask the cache
+    DownloadPtr superseded = nullptr;  // to be cancelled in favour of it
+    bool created = false;
+  };
+
+  InstancePtr OpenCached(const cache::SeriesKey& key, const source::SeriesVersion& version,
+                         const source::SopUid& sop) const;
+  void TouchDownload(const cache::SeriesKey& key);
+  uint64_t EndedSoFar() const;
+  Result<Joining> Join(const SeriesTarget& target, const cache::SeriesKey& key,
+                       const WaiterPtr& waiter, uint64_t ended_then, bool not_in_cache);
+  Joining Create(const SeriesTarget& target, const cache::SeriesKey& key, const WaiterPtr& waiter)
+      TCIAFS_REQUIRES(mutex_);
+  void WatchStop(const DownloadPtr& download, const WaiterPtr& waiter, std::stop_token stop);
+  void StartNext(size_t server);
+  void OnEnd(const DownloadPtr& download);
+
+  const std::shared_ptr<FetchCore> core_;
+  const std::vector<source::Source*> sources_;
+
+  mutable Mutex mutex_;
+  bool stopping_ TCIAFS_GUARDED_BY(mutex_) = false;
+  uint64_t ended_ TCIAFS_GUARDED_BY(mutex_) = 0;
+  std::vector<Server> servers_ TCIAFS_GUARDED_BY(mutex_);
+  // Oldest first; only the front may have begun, only the back takes waiters.
+  std::map<cache::SeriesKey, std::deque<DownloadPtr>> downloads_ TCIAFS_GUARDED_BY(mutex_);
+};
+
+void SeriesFetcher::Acquire(const SeriesTarget& target, const source::SopUid& sop,
+                            std::stop_token stop, Callback<InstancePtr> done) {
+  const Gate::Pass pass(core_->gate);  // without one: after Shutdown, only the cache answers
+  if (target.server >= sources_.size())
+    return done(Fail(Errc::kInvalidArgument, fmt::format("there is no server {}", target.server)));
+  if (stop.stop_requested()) return done(Fail(Errc::kCancelled, "the read was interrupted"));
+  const cache::SeriesKey key{sources_[target.server]->scope(), target.record.series};
+  const auto waiter = std::make_shared<Waiter>(sop, std::move(done));
+  for (bool not_in_cache = false;; not_in_cache = true) {
+    const uint64_t ended_then = EndedSoFar();
+    if (auto file = OpenCached(key, target.record.version, sop)) {
+      core_->failures.Forget(key, sop);
+      TouchDownload(key);
+      return waiter->done(std::move(file));
+    }
+    auto joining = Join(target, key, waiter, ended_then, not_in_cache);
+    if (!joining) return waiter->done(Fail(std::move(joining).error()));
+    if (!joining->download) continue;
+    if (joining->superseded)
+      joining->superseded->Cancel(
+          Error{Errc::kStale, "the archive has a newer version of this series"});
+    WatchStop(joining->download, waiter, std::move(stop));
+    if (joining->created) StartNext(target.server);
+    return;
+  }
+}
+
+// A cache in trouble is no reason to fail what the archive can answer: any error is a miss.
+InstancePtr SeriesFetcher::OpenCached(const cache::SeriesKey& key,
+                                      const source::SeriesVersion& version,
+                                      const source::SopUid& sop) const {
+  if (!sop.empty()) return core_->cache.Open(key, version, sop).value_or(nullptr);
+  for (const auto& known : core_->cache.Known(key, version)) {
+    if (!known.cached) continue;
+    if (auto file = core_->cache.Open(key, version, known.sop)) return std::move(*file);
+  }
+  return nullptr;
+}
+
+void SeriesFetcher::TouchDownload(const cache::SeriesKey& key) {
+  MutexLock lock(mutex_);
+  const auto found = downloads_.find(key);
+  if (found != downloads_.end()) found->second.back()->Touch();
+}
+
+uint64_t SeriesFetcher::EndedSoFar() const {
+  MutexLock lock(mutex_);
+  return ended_;
+}
+
+Result<SeriesFetcher::Joining> SeriesFetcher::Join(const SeriesTarget& target,
+                                                   const cache::SeriesKey& key,
+                                                   const WaiterPtr& waiter, uint64_t ended_then,
+                                                   bool not_in_cache) {
+  const auto& version = target.record.version;
+  MutexLock lock(mutex_);
+  if (stopping_) return Fail(ShutDown());
+  if (core_->waiters >= core_->options.waiters_max)
+    return Fail(Errc::kUnavailable, "too many reads wait for downloads");
+  if (auto failure = core_->failures.Recall(key, waiter->sop, version))
+    return Fail(std::move(*failure));
+  const auto found = downloads_.find(key);
+  DownloadPtr superseded;
+  if (found != downloads_.end()) {
+    const DownloadPtr& latest = found->second.back();
+    const auto& running = latest->target().record.version;
+    if (source::SameVersion(running, version)) {
+      switch (latest->Join(waiter, not_in_cache)) {
+        case SeriesDownload::Joined::kWaiting:
+          return Joining{.download = latest};
+        case SeriesDownload::Joined::kPublished:
+          return Joining{};
+        case SeriesDownload::Joined::kClosed:
+          // It may have brought the instance since the cache was asked.
+          if (!not_in_cache) return Joining{};
+          break;
+      }
+    } else if (version.timestamp < running.timestamp && !version.timestamp.empty()) {
+      return Fail(Errc::kStale, "the archive has a newer version of this series");
+    } else {
+      superseded = latest;
+    }
+  } else if (ended_ != ended_then) {
+    return Joining{};  // likewise
+  }
+  Joining joining = Create(target, key, waiter);
+  joining.superseded = std::move(superseded);
+  return joining;
+}
+
+SeriesFetcher::Joining SeriesFetcher::Create(const SeriesTarget& target,
+                                             const cache::SeriesKey& key, const WaiterPtr& waiter) {
+  auto download = std::make_shared<SeriesDownload>(
+      core_, *sources_[target.server], target, [this](const DownloadPtr& ended) { OnEnd(ended); });
+  download->Join(waiter, true);
+  downloads_[key].push_back(download);
+  servers_[target.server].queue.push_back(download);
+  return {.download = std::move(download), .created = true};
+}
+
+// Only after the waiter joined, and with no lock held: a stop already requested calls back here.
+void SeriesFetcher::WatchStop(const DownloadPtr& download, const WaiterPtr& waiter,
+                              std::stop_token stop) {
+  waiter->on_stop.emplace(
+      std::move(stop), [core = core_, weak_download = std::weak_ptr<SeriesDownload>(download),
+                        weak_waiter = std::weak_ptr<Waiter>(waiter)] {
+        const auto alive = core;  // this closure may go while it runs, with its waiter
+        const Gate::Pass pass(alive->gate);
+        if (!pass) return;  // Shutdown answers everybody
+        const auto its_download = weak_download.lock();
+        const auto stopped = weak_waiter.lock();
+        if (its_download && stopped) its_download->Leave(stopped);
+      });
+}
+
+void SeriesFetcher::StartNext(size_t server) {
+  std::vector<DownloadPtr> starting;
+  {
+    MutexLock lock(mutex_);
+    auto& [queue, started] = servers_[server];
+    for (auto next = queue.begin(); next != queue.end();) {
+      if (started >= core_->options.downloads_max || stopping_) break;
+      if (downloads_[(*next)->key()].front() != *next) {
+        ++next;  // an older version is still under way
+        continue;
+      }
+      ++started;
+      starting.push_back(std::move(*next));
+      next = queue.erase(next);
+    }
+  }
+  for (const auto& download : starting) download->Start();
+}
+
+void SeriesFetcher::OnEnd(const DownloadPtr& download) {
+  const size_t server = download->target().server;
+  {
+    MutexLock lock(mutex_);
+    ++ended_;
+    const auto found = downloads_.find(download->key());
+    if (found == downloads_.end()) return;  // Shutdown emptied the table
+    std::erase(found->second, download);
+    if (found->second.empty()) downloads_.erase(found);
+    auto& [queue, started] = servers_[server];
+    const auto place = std::find(queue.begin(), queue.end(), download);
+    if (place == queue.end())
+      --started;
+    else
+      queue.erase(place);
+  }
+  StartNext(server);
+}
+
+std::vector<DownloadStatus> SeriesFetcher::Downloads() const {
+  std::vector<DownloadPtr> all;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [key, versions] : downloads_)
+      all.insert(all.end(), versions.begin(), versions.end());
+  }
+  std::vector<DownloadStatus> statuses;
+  statuses.reserve(all.size());
+  for (const auto& download : all) statuses.push_back(download->Snapshot());
+  return statuses;
+}
+
+void SeriesFetcher::Shutdown() {
+  std::vector<DownloadPtr> all;
+  {
+    const Gate::Pass pass(core_->gate);  // so that a second caller waits for these callbacks
+    {
+      MutexLock lock(mutex_);
+      stopping_ = true;
+      for (const auto& [key, versions] : downloads_)
+        all.insert(all.end(), versions.begin(), versions.end());
+      downloads_.clear();
+      for (auto& server : servers_) server.queue.clear();
+    }
+    core_->gate.Close();
+    for (const auto& download : all) download->Cancel(ShutDown());
+  }
+  core_->gate.WaitUntilEmpty();
+  for (const auto& download : all) download->Abandon();
+}
+
+}  // namespace
+
+std::unique_ptr<Fetcher> CreateSeriesFetcher(const FetchOptions& options,
+                                             std::vector<source::Source*> sources,
+                                             cache::BlockCache& cache, const Clock& clock,
+                                             Executor& executor, Scheduler& scheduler) {
+  return std::make_unique<SeriesFetcher>(
+      std::move(sources), std::make_shared<FetchCore>(options, cache, clock, executor, scheduler));
+}
+
+}  // namespace tciafs::fetch

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// A source whose streams the test plays by hand, event by event, or by a script that runs in the
+// call. Lists nothing. Thread-safe.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <utility>
+
+#include "tciafs/source/source.h"
+#include "tciafs/util/hash.h"
+#include "tciafs/util/mutex.h"
+
+namespace tciafs::testing {
+
+struct ScriptedCall {
+  source::SeriesQuery query;
+  std::optional<source::SopUid> single;
+  std::stop_token stop;
+  std::shared_ptr<source::SeriesSink> sink;
+
+  Status Begin(const std::string& sop) const { return sink->BeginInstance(source::SopUid(sop)); }
+  Status Send(const std::string& sop, const std::string& bytes) const {
+    TCIAFS_TRY(Begin(sop));
+    const size_t half = bytes.size() / 2;
+    TCIAFS_TRY(sink->Data(AsBytes(bytes).first(half)));
+    TCIAFS_TRY(sink->Data(AsBytes(bytes).subspan(half)));
+    return sink->EndInstance();
+  }
+  void Expect(const std::string& sop, const std::string& md5_hex) const {
+    sink->ExpectMd5(source::SopUid(sop), md5_hex);
+  }
+  void Done() const { sink->Done({}); }
+  void Fail(Errc code, const std::string& message) const {
+    sink->Done(tciafs::Fail(code, message));
+  }
+};
+
+inline std::string Md5Of(const std::string& bytes) {
+  Md5 md5;
+  md5.Update(AsBytes(bytes));
+  return md5.FinishHex();
+}
+
+class ScriptedSource final : public source::Source {
+ public:
+  using Script = std::function<void(ScriptedCall)>;
+
+  explicit ScriptedSource(std::string scope) : scope_(std::move(scope)) {}
+  // Before the first call. Without a script calls are kept for the test to play.
+  void set_script(Script script) { script_ = std::move(script); }
+
+  size_t streams() const {
+    MutexLock lock(mutex_);
+    return streams_.size();
+  }
+  size_t singles() const {
+    MutexLock lock(mutex_);
+    return singles_.size();
+  }
+  const ScriptedCall& stream(size_t i) const {
+    MutexLock lock(mutex_);
+    return streams_.at(i);
+  }
+  const ScriptedCall& single(size_t i) const {
+    MutexLock lock(mutex_);
+    return singles_.at(i);
+  }
+
+  const std::string& scope() const override { return scope_; }
+  const std::string& name() const override { return scope_; }
+  source::Capabilities capabilities() const override { return {}; }
+  void ListCollections(std::stop_token,
+                       Callback<std::vector<source::CollectionRecord>> done) override {
+    done(Fail(Errc::kUnsupported, ""));
+  }
+  void ListPatients(const source::CollectionId&, std::stop_token,
+                    Callback<std::vector<source::PatientRecord>> done) override {
+    done(Fail(Errc::kUnsupported, ""));
+  }
+  void ListPatientSeries(const source::CollectionId&, const source::PatientId&, std::stop_token,
+                         Callback<std::vector<source::SeriesRecord>> done) override {
+    done(Fail(Errc::kUnsupported, ""));
+  }
+  void ListCollectionSeries(const source::CollectionId&, std::stop_token, source::SeriesBatch,
+                            Callback<void> done) override {
+    done(Fail(Errc::kUnsupported, ""));
+  }
+  void ListInstances(std::vector<source::SeriesQuery>, std::stop_token,
+                     Callback<std::vector<source::InstanceListing>> done) override {
+    done(Fail(Errc::kUnsupported, ""));
+  }
+  void StreamSeries(const source::SeriesQuery& series, std::stop_token stop,
+                    std::shared_ptr<source::SeriesSink> sink) override {
+    Play(streams_, {series, std::nullopt, std::move(stop), std::move(sink)});
+  }
+  void FetchInstance(const source::SeriesQuery& series, const source::SopUid& sop,
+                     std::stop_token stop, std::shared_ptr<source::SeriesSink> sink) override {
+    Play(singles_, {series, sop, std::move(stop), std::move(sink)});
+  }
+
+ private:
+  void Play(std::deque<ScriptedCall>& calls, ScriptedCall call) {
+    {
+      MutexLock lock(mutex_);
+      calls.push_back(call);
+      if (script_) calls.back().sink = nullptr;
+    }
+    if (script_) script_(std::move(call));
+  }
+
+  const std::string scope_;
+  Script script_;
+  mutable Mutex mutex_;
+  std::deque<ScriptedCall> streams_;
+  std::deque<ScriptedCall> singles_;
+};
+
+}  // namespace tciafs::testing
