@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// Every limit on what a server may send or make this layer do, in one place, with its reason. Sizes
+// are bytes, times milliseconds. Constants only.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace tciafs::nbia {
+
+// JSON. A series row is about 850 bytes; a study of the drill-down carries all of its series. The
+// whole archive has about a million series, NLST's images are some 26 million but are never asked
+// for at once.
+inline constexpr size_t kRowBytesMax = size_t{1} << 20;
+inline constexpr size_t kNestedRowBytesMax = size_t{16} << 20;
+inline constexpr size_t kRowDepthMax = 16;
+inline constexpr size_t kRowsMax = 5'000'000;
+inline constexpr size_t kRowAttributesMax = 512;  // the widest row known has 40
+inline constexpr size_t kSmallBodyBytesMax = size_t{1} << 20;
+
+// Identifiers become names of directories: the database's columns hold 500 at most.
+inline constexpr size_t kIdBytesMax = 500;
+inline constexpr size_t kUidBytesMax = 64;  // DICOM PS3.5 section 9
+
+// What is kept and quoted of an answer that is not what was asked for.
+inline constexpr size_t kErrorBodyBytesMax = 4096;
+inline constexpr size_t kQuotedCharactersMax = 80;
+
+// Flow control between the network thread and the worker that parses or inflates.
+inline constexpr size_t kQueuedBytesHigh = size_t{4} << 20;
+inline constexpr size_t kQueuedBytesLow = kQueuedBytesHigh / 2;
+
+// Listings.
+inline constexpr size_t kBatchRecords = 1000;
+
+// Drill-down. The reference proxy refuses bodies over 10 MB, the server splits at 5,000 keys.
+inline constexpr size_t kFormBodyBytesMax = size_t{4'000'000};
+inline constexpr size_t kSeriesKeysMax = 5000;
+inline constexpr int64_t kImagesPerRequestMax = 200'000;  // some 80 MB of JSON
+inline constexpr size_t kPatientSearchesMax = 8;          // more patients: search the collection
+inline constexpr size_t kFailedBatchesMax = 64;           // per call, while halving
+inline constexpr int64_t kFormRetryMs = 3'600'000;        // a form that is missing may come back
+inline constexpr int kFormFailuresMax = 3;                // in a row, then it counts as missing
+
+// Downloads.
+inline constexpr size_t kMd5ListBytesMax = size_t{64} << 20;    // a million entries
+inline constexpr uint64_t kImageBytesMax = uint64_t{64} << 30;  // as for one entry of a zip
+inline constexpr size_t kEntryNameBytesMax = 512;               // real ones have about 12
+inline constexpr size_t kSkippedEntriesMax = 10'000;   // beyond as many as there are images
+inline constexpr size_t kPlainFormSeriesMax = 10'000;  // series remembered to need the plain form
+
+// Tokens. Lives from 300 to 7200 s are known; a server that does not tell gets the shortest.
+inline constexpr int64_t kTokenLifeDefaultMs = 300'000;
+inline constexpr int64_t kTokenLifeMaxMs = 86'400'000;
+inline constexpr int64_t kTokenMarginMs = 30'000;
+inline constexpr int64_t kTokenProofMs = 30'000;  // so long after it worked a token is not doubted
+inline constexpr int64_t kRejectionMemoryMs =
+    60'000;  // wrong passwords lock accounts: do not insist
+inline constexpr size_t kTokenBytesMax = 64 * 1024;
+
+// A family that was settled by asking is not doubted again before this.
+inline constexpr int64_t kSettledAtLeastMs = 60'000;
+
+}  // namespace tciafs::nbia
