@@ -56,6 +56,8 @@ struct AttributesReply {
   int64_t valid_for_ms = 0;
 };
 
+// `node` 0: there is no such name, which may be remembered for `entry_valid_for_ms`. Any other
+// reply has counted one lookup of the node: if it cannot be delivered, Forget it.
 struct EntryReply {
   NodeId node = 0;
   Attributes attributes;
@@ -63,6 +65,7 @@ struct EntryReply {
   int64_t attributes_valid_for_ms = 0;
 };
 
+// If it cannot be delivered, Release (or ReleaseDirectory) the handle.
 struct OpenReply {
   HandleId handle = 0;
   bool keep_cache = false;  // pages (or directory entries) of an earlier open are still good
@@ -72,7 +75,9 @@ struct OpenReply {
 struct DirectoryEntry {
   std::string_view name;
   uint64_t next_offset = 0;  // where to go on after this entry
-  EntryReply entry;          // node 0 unless asked for with attributes, and for "." and ".."
+  // Node 0, with inode and type alone, unless asked for with attributes; and always for ".", ".."
+  // and a file whose size would have to be fetched first.
+  EntryReply entry;
 };
 
 // Bytes to answer a read with: a range of a cache file, kept open by `keep_alive`.
@@ -89,11 +94,17 @@ struct SpaceReply {
 };
 
 // How much of what the kernel caches is no longer true; the fuse layer passes it on.
+//   kEntry      the name `name` in the directory `node`
+//   kDirectory  the attributes and the entries of the directory `node`
+//   kFile       the attributes and the pages of the file `node`
+// Keep a copy until the kernel has been told: an open that found another size than the kernel
+// believes is answered when the last copy has gone, so that fstat is exact from then on.
 struct Invalidation {
   enum class Kind { kEntry, kDirectory, kFile };
   Kind kind = Kind::kEntry;
   NodeId node = 0;   // the parent (kEntry), or the node itself
   std::string name;  // kEntry
+  std::shared_ptr<const void> until_told;
 };
 
 enum class UnknownSize { kEstimate, kFetch, kZero };
@@ -111,6 +122,8 @@ class Filesystem {
  public:
   virtual ~Filesystem() = default;
 
+  // Errors: kStale (a node that is gone), kNotDirectory, kNameTooLong, those of catalog::Catalog
+  // but for kNotFound, which is a reply with node 0; with UnknownSize::kFetch also those of fetch.
   virtual void Lookup(NodeId parent, std::string_view name, std::stop_token stop,
                       Callback<EntryReply> done) = 0;
   virtual void Forget(NodeId node, uint64_t lookups) = 0;
@@ -138,13 +151,16 @@ class Filesystem {
   virtual SpaceReply Space() const = 0;
 
   // One listener, set before the first call; called with no lock held, never from inside an
-  // operation of the kernel's (posted to the executor given at creation).
+  // operation of the kernel's (posted to the executor given at creation). An empty one takes it
+  // away again: once that call has returned, the earlier one is not running any more. Not to be
+  // called from the listener itself.
   virtual void OnInvalidation(std::function<void(const Invalidation&)> listener) = 0;
 
   virtual size_t nodes() const = 0;  // for tests and metrics
 };
 
-// The references are borrowed and outlive the file system.
+// The references are borrowed and outlive the file system. Callbacks of operations still under way
+// when it is destroyed come with kCancelled.
 std::unique_ptr<Filesystem> CreateFilesystem(const FilesystemOptions& options,
                                              catalog::Catalog& catalog, fetch::Fetcher& fetcher,
                                              cache::BlockCache& cache, Executor& executor);

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// What the operations of one file system share: the seams below it (borrowed), its options, its
+// tables. Thread-safe as its members are. Owned by the file system; operations under way hold it
+// weakly, so that a late answer finds it gone instead of half destroyed.
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include "tciafs/vfs/filesystem.h"
+#include "vfs/handle_table.h"
+#include "vfs/invalidations.h"
+#include "vfs/node_table.h"
+
+namespace tciafs::vfs {
+
+struct Context {
+  Context(const FilesystemOptions& with, catalog::Catalog& names, fetch::Fetcher& fetch,
+          cache::BlockCache& blocks, Executor& executor)
+      : options(with),
+        catalog(names),
+        fetcher(fetch),
+        cache(blocks),
+        invalidations(std::make_shared<Invalidations>(executor)) {}
+
+  const FilesystemOptions options;
+  catalog::Catalog& catalog;
+  fetch::Fetcher& fetcher;
+  cache::BlockCache& cache;
+
+  NodeTable nodes;
+  HandleTable<FileHandle> files;
+  HandleTable<DirectoryHandle> directories;
+  const std::shared_ptr<Invalidations> invalidations;
+};
+
+using ContextRef = std::shared_ptr<Context>;
+
+inline Error UnmountedError() { return {Errc::kCancelled, "the file system is going away"}; }
+inline Error GoneError() { return {Errc::kStale, "the object is gone"}; }
+
+// A callback for a layer below: passes failures on to `done`, and the value to `then` with the
+// context, if that is still there.
+template <typename Value, typename Reply, typename Then>
+Callback<Value> Continue(const ContextRef& context, Callback<Reply> done, Then then) {
+  return [weak = std::weak_ptr<Context>(context), done = std::move(done),
+          then = std::move(then)](Result<Value> result) {
+    const ContextRef alive = weak.lock();
+    if (alive == nullptr) return done(Fail(UnmountedError()));
+    if (!result) return done(Fail(std::move(result).error()));
+    then(alive, std::move(*result), done);
+  };
+}
+
+}  // namespace tciafs::vfs

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+#include "vfs/entries.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "tciafs/catalog/names.h"
+#include "vfs/instances.h"
+
+namespace tciafs::vfs {
+
+std::optional<catalog::ObjectPath> PathOf(const catalog::ObjectPath& directory,
+                                          const catalog::Entry& entry) {
+  auto id = directory.level == catalog::Level::kSeries ? catalog::DecodeInstanceName(entry.name)
+                                                       : catalog::DecodeName(entry.name);
+  if (!id) return std::nullopt;
+  return directory.Child(std::move(*id), entry.server);
+}
+
+SeriesSnapshot SeriesRecordOf(const Context& context, const catalog::ObjectPath& path) {
+  auto access = ResolveSeries(context, path);
+  if (!access) return {};
+  return {std::move(*access), {}};
+}
+
+int64_t KnownBytes(const Context& context, const SeriesSnapshot& series,
+                   const source::SopUid& sop) {
+  if (!series.access) return -1;
+  const auto known = context.cache.Known(series.access->key, series.access->version(), sop);
+  return known ? known->size_bytes : -1;
+}
+
+int64_t KnownBytes(const SeriesSnapshot& series, const source::SopUid& sop) {
+  const auto known = std::lower_bound(
+      series.known.begin(), series.known.end(), sop,
+      [](const cache::KnownInstance& k, const source::SopUid& s) { return k.sop < s; });
+  return known != series.known.end() && known->sop == sop ? known->size_bytes : -1;
+}
+
+InstanceSize SizeOf(const Context& context, const catalog::Entry& entry,
+                    const SeriesSnapshot& series, int64_t exact_bytes) {
+  SizeFacts facts;
+  facts.exact_bytes = exact_bytes;
+  facts.advertised_bytes = entry.size_bytes;
+  if (series.access) {
+    facts.series_bytes = series.access->version().total_bytes;
+    facts.series_instances = series.access->version().image_count;
+  }
+  return ChooseSize(facts, context.options.unknown_size);
+}
+
+int64_t ModifiedOf(const catalog::Entry& entry, const SeriesSnapshot& series) {
+  if (entry.modified_s != 0 || !series.access) return entry.modified_s;
+  return series.access->target.record.modified_s;
+}
+
+bool MustFetch(const Context& context, const std::optional<InstanceSize>& size) {
+  return size && size->origin == SizeOrigin::kEstimated &&
+         context.options.unknown_size == UnknownSize::kFetch;
+}
+
+AttributesReply ReplyFor(const Context& context, uint64_t inode, const NodeFacts& facts,
+                         const InstanceSize& told, int64_t fresh_for_ms) {
+  const int64_t valid_for_ms = KernelValidity(context.options, fresh_for_ms);
+  if (!facts.size)
+    return {DirectoryAttributes(context.options, inode, facts.modified_s), valid_for_ms};
+  return {FileAttributes(context.options, inode, facts.modified_s, told.bytes),
+          told.origin == SizeOrigin::kEstimated ? 0 : valid_for_ms};
+}
+
+std::optional<EntryReply> EnterEntry(Context& context, NodeId parent, const NodeFacts& facts,
+                                     int64_t fresh_for_ms) {
+  const auto entered = context.nodes.Enter(parent, facts);
+  if (!entered) return std::nullopt;
+  const AttributesReply reply =
+      ReplyFor(context, entered->inode, facts, entered->size, fresh_for_ms);
+  return EntryReply{entered->id, reply.attributes, KernelValidity(context.options, fresh_for_ms),
+                    reply.valid_for_ms};
+}
+
+}  // namespace tciafs::vfs

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// The difficulty: the kernel keeps one page cache and one size per inode, whatever handle filled
+// them, while the archive may replace an instance at any time, and may advertise sizes that are not
+// so. The answers: every content that is opened is compared with the one before (Settle); a handle
+// of other content is stale from then on; a size the kernel believes in wrongly is taken back
+// before the open is answered.
+#include "vfs/instances.h"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "vfs/attributes.h"
+
+namespace tciafs::vfs {
+namespace {
+
+// A bad block is fetched again; a second one in the same read means a disk that cannot be trusted.
+constexpr int kRefetchesMax = 1;
+// The size behind a handle cannot change unnoticed: a change takes the kernel's copy back.
+constexpr int64_t kHandleAttributesValidMs = 60'000;
+
+using FilePtr = std::shared_ptr<cache::InstanceFile>;
+
+// An instance that has been brought here, and how it compares with what the kernel believes.
+struct Settled {
+  FilePtr file;
+  Installed installed;
+};
+
+// Acquires the instance behind a node and makes it the node's content.
+void Settle(const ContextRef& context, NodeId node, bool add_handle, std::stop_token stop,
+            Callback<Settled> done) {
+  const auto copy = context->nodes.Find(node);
+  if (!copy) return done(Fail(GoneError()));
+  if (!copy->is_file())
+    return done(Fail(Errc::kIsDirectory, copy->path.Text() + " is a directory"));
+  const uint64_t changes = context->nodes.changes();
+  auto series = ResolveSeries(*context, copy->path);
+  if (!series) return done(Fail(std::move(series).error()));
+  const source::SeriesVersion version = series->version();
+  AcquireInstance(
+      *context, *series, copy->path.sop, std::move(stop),
+      Continue<FilePtr, Settled>(
+          context, std::move(done),
+          [node, add_handle, changes, version](const ContextRef& alive, FilePtr file,
+                                               const Callback<Settled>& settled) {
+            const Content content = ContentOf(file->size_bytes(), file->md5_hex(), version);
+            const auto installed = alive->nodes.Install(node, content, changes, add_handle);
+            if (!installed) return settled(Fail(GoneError()));
+            settled(Settled{std::move(file), *installed});
+          }));
+}
+
+Result<cache::FileRange> ReadRange(cache::InstanceFile& file, int64_t offset, int64_t size_bytes) {
+  if (offset >= file.size_bytes() || size_bytes == 0) return cache::FileRange{};
+  return file.Read(offset, std::min(size_bytes, file.size_bytes() - offset));
+}
+
+bool SameBytes(const cache::InstanceFile& a, const cache::InstanceFile& b) {
+  return a.size_bytes() == b.size_bytes() && !a.md5_hex().empty() && a.md5_hex() == b.md5_hex();
+}
+
+Error ReplacedError() { return {Errc::kStale, "the instance was replaced in the archive"}; }
+
+struct ReadRequest {
+  NodeId node = 0;
+  int64_t offset = 0;
+  int64_t size_bytes = 0;
+  int refetches_left = kRefetchesMax;
+};
+
+void ReadHandle(const ContextRef& context, std::shared_ptr<FileHandle> handle, ReadRequest request,
+                std::stop_token stop, Callback<ReadReply> done);
+
+// The handle's file proved damaged; the same bytes are asked for once more.
+void RefetchHandle(const ContextRef& context, std::shared_ptr<FileHandle> handle, FilePtr damaged,
+                   ReadRequest request, std::stop_token stop, Callback<ReadReply> done) {
+  const auto copy = context->nodes.Find(handle->node);
+  if (!copy) return done(Fail(GoneError()));
+  const auto series = ResolveSeries(*context, copy->path);
+  if (!series) return done(Fail(series.error()));
+  --request.refetches_left;
+  context->fetcher.Acquire(
+      series->target, copy->path.sop, stop,
+      Continue<FilePtr, ReadReply>(
+          context, std::move(done),
+          [handle = std::move(handle), damaged = std::move(damaged), request, stop](
+              const ContextRef& alive, FilePtr file, const Callback<ReadReply>& answer) {
+            if (!SameBytes(*file, *damaged)) return answer(Fail(ReplacedError()));
+            handle->Replace(std::move(file));
+            ReadHandle(alive, handle, request, stop, answer);
+          }));
+}
+
+void ReadHandle(const ContextRef& context, std::shared_ptr<FileHandle> handle, ReadRequest request,
+                std::stop_token stop, Callback<ReadReply> done) {
+  FilePtr file = handle->file();
+  auto range = ReadRange(*file, request.offset, request.size_bytes);
+  // After the read, so that no byte of old content is handed out once new content was opened.
+  if (!context->nodes.IsCurrent(handle->node, handle->generation))
+    return done(Fail(ReplacedError()));
+  if (range) return done(ReadReply{*range, std::move(file)});
+  if (range.error().code != Errc::kCorrupt || request.refetches_left == 0)
+    return done(Fail(std::move(range).error()));
+  RefetchHandle(context, std::move(handle), std::move(file), request, std::move(stop),
+                std::move(done));
+}
+
+// For a kernel that does not ask to open: the instance is settled by the read itself. What the
+// reader has seen so far may be of other content, or end elsewhere: it is told once.
+void ReadNode(const ContextRef& context, ReadRequest request, std::stop_token stop,
+              Callback<ReadReply> done) {
+  Settle(context, request.node, /*add_handle=*/false, stop,
+         Continue<Settled, ReadReply>(
+             context, std::move(done),
+             [request, stop](const ContextRef& alive, Settled settled,
+                             const Callback<ReadReply>& answer) {
+               if (settled.installed.replaced || settled.installed.size_corrected) {
+                 alive->nodes.Tell(request.node, {settled.file->size_bytes(), SizeOrigin::kExact});
+                 return alive->invalidations->PostThen(
+                     {Invalidation::Kind::kFile, request.node, "", nullptr},
+                     [answer] { answer(Fail(ReplacedError())); });
+               }
+               auto range = ReadRange(*settled.file, request.offset, request.size_bytes);
+               if (range) return answer(ReadReply{*range, std::move(settled.file)});
+               if (range.error().code != Errc::kCorrupt || request.refetches_left == 0)
+                 return answer(Fail(std::move(range).error()));
+               ReadRequest again = request;
+               --again.refetches_left;
+               ReadNode(alive, again, stop, answer);
+             }));
+}
+
+}  // namespace
+
+Result<SeriesAccess> ResolveSeries(const Context& context, const catalog::ObjectPath& path) {
+  if (path.server >= context.options.scopes.size())
+    return Fail(Errc::kInternal, path.Text() + ": its server is not configured");
+  catalog::ObjectPath series = path;
+  series.level = catalog::Level::kSeries;
+  series.sop = {};
+  auto record = context.catalog.Series(series);
+  if (!record) return Fail(record.error().Within(series.Text()));
+  return SeriesAccess{{context.options.scopes[path.server], path.series},
+                      {path.server, std::move(*record)}};
+}
+
+void AcquireInstance(const Context& context, const SeriesAccess& series, const source::SopUid& sop,
+                     std::stop_token stop, Callback<FilePtr> done) {
+  // Whatever is wrong with the cache, the fetcher is the one to make it good.
+  auto cached = context.cache.Open(series.key, series.version(), sop);
+  if (cached) return done(std::move(*cached));
+  context.fetcher.Acquire(series.target, sop, std::move(stop), std::move(done));
+}
+
+void OpenFile(const ContextRef& context, NodeId node, bool for_writing, std::stop_token stop,
+              Callback<OpenReply> done) {
+  if (for_writing) return done(Fail(Errc::kReadOnly, "the archive cannot be written to"));
+  Settle(context, node, /*add_handle=*/true, std::move(stop),
+         Continue<Settled, OpenReply>(
+             context, std::move(done),
+             [node](const ContextRef& alive, Settled settled, const Callback<OpenReply>& answer) {
+               const Installed installed = settled.installed;
+               OpenReply reply;
+               reply.keep_cache = installed.keep_pages;
+               reply.handle = alive->files.Add(std::make_shared<FileHandle>(
+                   node, installed.generation, std::move(settled.file)));
+               if (!installed.size_corrected && !installed.replaced) return answer(reply);
+               alive->invalidations->PostThen({Invalidation::Kind::kFile, node, "", nullptr},
+                                              [answer, reply] { answer(reply); });
+             }));
+}
+
+void ReadFile(const ContextRef& context, NodeId node, HandleId handle, int64_t offset,
+              int64_t size_bytes, std::stop_token stop, Callback<ReadReply> done) {
+  if (offset < 0 || size_bytes < 0)
+    return done(Fail(Errc::kInvalidArgument, "a negative offset or size"));
+  const ReadRequest request{node, offset, size_bytes, kRefetchesMax};
+  if (handle == 0) return ReadNode(context, request, std::move(stop), std::move(done));
+  auto opened = context->files.Find(handle);
+  if (opened == nullptr || opened->node != node)
+    return done(Fail(Errc::kInvalidArgument, "no such handle"));
+  ReadHandle(context, std::move(opened), request, std::move(stop), std::move(done));
+}
+
+void ReleaseFile(Context& context, HandleId handle) {
+  const auto opened = context.files.Remove(handle);
+  if (opened != nullptr) context.nodes.RemoveHandle(opened->node);
+}
+
+Result<AttributesReply> FileHandleAttributes(Context& context, NodeId node, HandleId handle) {
+  const auto opened = context.files.Find(handle);
+  if (opened == nullptr || opened->node != node)
+    return Fail(Errc::kInvalidArgument, "no such handle");
+  const auto copy = context.nodes.Find(node);
+  if (!copy || !context.nodes.IsCurrent(node, opened->generation)) return Fail(ReplacedError());
+  const InstanceSize size =
+      context.nodes.Tell(node, {opened->file()->size_bytes(), SizeOrigin::kExact});
+  return AttributesReply{FileAttributes(context.options, copy->inode, copy->modified_s, size.bytes),
+                         KernelValidity(context.options, kHandleAttributesValidMs)};
+}
+
+}  // namespace tciafs::vfs

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+#include "vfs/instances.h"
+
+#include <limits>
+
+#include "vfs_fixture.h"
+
+namespace tciafs::testing {
+namespace {
+
+using Kind = vfs::Invalidation::Kind;
+
+class InstancesTest : public VfsTest {
+ protected:
+  const std::string sop = "1.2.3.4";
+};
+
+TEST_F(InstancesTest, OpensWhatIsCachedWithoutFetching) {
+  AddInstance(sop, 5);
+  cache.Put(key, version, source::SopUid(sop), std::make_shared<MemoryFile>("bytes"));
+  const auto node = LookupInstance(sop);
+  const auto handle = Open(node).handle;
+  EXPECT_EQ(Read(node, handle), "bytes");
+  EXPECT_EQ(fetcher.acquires, 0);
+  EXPECT_TRUE(told.empty());
+}
+
+TEST_F(InstancesTest, FetchesWhatIsNot) {
+  AddInstance(sop);
+  SetBytes(sop, "0123456789");
+  fetcher.hold = true;
+  const auto node = LookupInstance(sop);
+  const auto waiting = OpenAsync(node);
+  EXPECT_FALSE(waiting.answered());
+  fetcher.held.Release();
+  const auto handle = Value(waiting).handle;
+  EXPECT_FALSE(Value(waiting).keep_cache);
+  EXPECT_EQ(GetAttributes(node, handle).attributes.size_bytes, 10);
+  EXPECT_EQ(GetAttributes(node).attributes.size_bytes, 10) << "exact for everybody after open";
+  EXPECT_GT(GetAttributes(node).valid_for_ms, 0);
+  EXPECT_EQ(Read(node, handle, 2, 3), "234");
+  EXPECT_EQ(Read(node, handle, 8, 100), "89");
+  EXPECT_EQ(Read(node, handle, 10, 100), "");
+  EXPECT_EQ(Read(node, handle, std::numeric_limits<int64_t>::max(), 100), "");
+  EXPECT_EQ(Read(node, handle, 9, std::numeric_limits<int64_t>::max()), "9");
+  EXPECT_EQ(ReadAsync(node, handle, -1, 5).code(), Errc::kInvalidArgument);
+  EXPECT_EQ(ReadAsync(node, handle, 0, -5).code(), Errc::kInvalidArgument);
+  EXPECT_EQ(ReadAsync(node, handle + 1).code(), Errc::kInvalidArgument);
+}
+
+TEST_F(InstancesTest, RefusesWritingDirectoriesAndTheGone) {
+  AddInstance(sop, 5);
+  const auto node = LookupInstance(sop);
+  Waiting<vfs::OpenReply> writing;
+  fs->Open(node, true, {}, writing.callback());
+  EXPECT_EQ(writing.code(), Errc::kReadOnly);
+  EXPECT_EQ(OpenAsync(vfs::kRootNode).code(), Errc::kIsDirectory);
+  EXPECT_EQ(OpenAsync(4711).code(), Errc::kStale);
+  EXPECT_EQ(OpenAsync(node).code(), Errc::kUnavailable) << "what the fetcher said";
+}
+
+TEST_F(InstancesTest, AStopEndsAnOpen) {
+  AddInstance(sop, 5);
+  SetBytes(sop, "bytes");
+  fetcher.hold = true;
+  const auto node = LookupInstance(sop);
+  std::stop_source stop;
+  const auto waiting = OpenAsync(node, stop.get_token());
+  stop.request_stop();
+  EXPECT_EQ(waiting.code(), Errc::kCancelled);
+  fetcher.held.Release();
+  EXPECT_EQ(*waiting.calls, 1);
+}
+
+TEST_F(InstancesTest, KeepsPagesOnlyOfTheSameContent) {
+  AddInstance(sop, 5);
+  SetBytes(sop, "bytes");
+  const auto node = LookupInstance(sop);
+  fs->Release(Open(node).handle);
+  const auto again = Open(node);
+  EXPECT_TRUE(again.keep_cache);
+  fs->Release(again.handle);
+  SetVersion("2021-01-01", 10, 1'000'000);
+  SetBytes(sop, "BYTES");
+  const auto replaced = Open(node);
+  EXPECT_FALSE(replaced.keep_cache);
+  fs->Release(replaced.handle);
+  SetVersion("2022-01-01", 10, 1'000'000);
+  EXPECT_TRUE(Open(node).keep_cache) << "re-submitted, but the bytes are the same";
+}
+
+TEST_F(InstancesTest, WithoutAnMd5TheVersionDecides) {
+  AddInstance(sop, 5);
+  SetBytes(sop, "bytes", false);
+  const auto node = LookupInstance(sop);
+  fs->Release(Open(node).handle);
+  EXPECT_TRUE(Open(node).keep_cache);
+  SetVersion("2021-01-01", 10, 1'000'000);
+  EXPECT_FALSE(Open(node).keep_cache);
+}
+
+TEST_F(InstancesTest, AWrongSizeIsTakenBackBeforeOpenIsAnswered) {
+  AddInstance(sop, 500);
+  SetBytes(sop, "truth");
+  const auto node = LookupInstance(sop);
+  std::vector<vfs::Invalidation> kept;
+  fs->OnInvalidation([&](const vfs::Invalidation& invalidation) { kept.push_back(invalidation); });
+  const auto waiting = OpenAsync(node);
+  EXPECT_FALSE(waiting.answered());
+  executor.RunAll();
+  ASSERT_EQ(kept.size(), 1u);
+  EXPECT_EQ(kept[0].kind, Kind::kFile);
+  EXPECT_EQ(kept[0].node, node);
+  EXPECT_FALSE(waiting.answered()) << "the kernel has not been told yet";
+  kept.clear();
+  const auto handle = Value(waiting).handle;
+  EXPECT_EQ(GetAttributes(node).attributes.size_bytes, 5);
+  EXPECT_EQ(GetAttributes(node, handle).attributes.size_bytes, 5);
+  EXPECT_EQ(Read(node, handle), "truth");
+  fs->Release(handle);
+  OpenAsync(node);
+  executor.RunAll();
+  EXPECT_TRUE(kept.empty()) << "now the kernel believes in the truth";
+}
+
+TEST_F(InstancesTest, WithNobodyToTellOpenIsAnsweredAllTheSame) {
+  AddInstance(sop, 500);
+  SetBytes(sop, "truth");
+  const auto node = LookupInstance(sop);
+  fs->OnInvalidation({});
+  const auto waiting = OpenAsync(node);
+  executor.RunAll();
+  EXPECT_TRUE(waiting.ok());
+}
+
+TEST_F(InstancesTest, AnEarlierHandleOfOtherContentIsStale) {
+  AddInstance(sop, 5);
+  SetBytes(sop, "bytes");
+  const auto node = LookupInstance(sop);
+  const auto old = Open(node).handle;
+  SetVersion("2021-01-01", 10, 1'000'000);
+  catalog.Announce({study, {}, {}, {"1.2.3"}});
+  executor.RunAll();
+  EXPECT_EQ(Read(node, old), "bytes") << "until somebody opens the new content";
+  EXPECT_EQ(GetAttributes(node).attributes.size_bytes, 5);
+  SetBytes(sop, "longer bytes");
+  const auto fresh = Open(node).handle;
+  EXPECT_EQ(Read(node, fresh), "longer bytes");
+  EXPECT_EQ(ReadAsync(node, old).code(), Errc::kStale);
+  EXPECT_EQ(GetAttributesAsync(node, old).code(), Errc::kStale);
+  EXPECT_EQ(GetAttributes(node, fresh).attributes.size_bytes, 12);
+}
+
+TEST_F(InstancesTest, AnUnchangedInstanceOfAChangedSeriesStaysOpen) {
+  AddInstance(sop, 5);
+  SetBytes(sop, "bytes");
+  const auto node = LookupInstance(sop);
+  const auto old = Open(node).handle;
+  SetVersion("2021-01-01", 11, 1'100'000);
+  catalog.Announce({study, {}, {}, {"1.2.3"}});
+  EXPECT_TRUE(Open(node).keep_cache);
+  EXPECT_EQ(Read(node, old), "bytes");
+}
+
+TEST_F(InstancesTest, AfterAChangeAndTheLastCloseTheAdvertisedSizeCounts) {
+  AddInstance(sop, 5);
+  SetBytes(sop, "bytes");
+  const auto node = LookupInstance(sop);
+  const auto handle = Open(node).handle;
+  SetVersion("2021-01-01", 10, 1'000'000);
+  AddInstance(sop, 77);
+  catalog.Announce({study, {}, {}, {"1.2.3"}});
+  EXPECT_EQ(GetAttributes(node).attributes.size_bytes, 5);
+  fs->Release(handle);
+  EXPECT_EQ(GetAttributes(node).attributes.size_bytes, 77);
+}
+
+TEST_F(InstancesTest, ABadBlockIsFetchedAgain) {
+  AddInstance(sop, 5);
+  const auto bad = SetBytes(sop, "bytes");
+  const auto node = LookupInstance(sop);
+  const auto handle = Open(node).handle;
+  bad->corrupt = true;
+  SetBytes(sop, "bytes");
+  fetcher.hold = true;
+  const auto waiting = ReadAsync(node, handle);
+  EXPECT_FALSE(waiting.answered());
+  fetcher.held.Release();
+  EXPECT_EQ(BytesOf(Value(waiting)), "bytes");
+  EXPECT_EQ(fetcher.acquires, 2);
+  EXPECT_EQ(Read(node, handle), "bytes");
+  EXPECT_EQ(fetcher.acquires, 2) << "the handle holds the new file";
+}
+
+TEST_F(InstancesTest, ABadBlockOfReplacedContentIsStale) {
+  AddInstance(sop, 5);
+  const auto bad = SetBytes(sop, "bytes");
+  const auto node = LookupInstance(sop);
+  const auto handle = Open(node).handle;
+  bad->corrupt = true;
+  SetBytes(sop, "BYTES");
+  EXPECT_EQ(ReadAsync(node, handle).code(), Errc::kStale);
+  SetBytes(sop, "bytes", false);
+  EXPECT_EQ(ReadAsync(node, handle).code(), Errc::kStale) << "what cannot be proved the same";
+}
+
+TEST_F(InstancesTest, ADiskThatKeepsSpoilingBlocksIsAnError) {
+  AddInstance(sop, 5);
+  const auto bad = SetBytes(sop, "bytes");
+  const auto node = LookupInstance(sop);
+  const auto handle = Open(node).handle;
+  bad->corrupt = true;
+  EXPECT_EQ(ReadAsync(node, handle).code(), Errc::kCorrupt);
+  EXPECT_EQ(fetcher.acquires, 2);
+  archive.clear();
+  EXPECT_EQ(ReadAsync(node, handle).code(), Errc::kUnavailable);
+}
+
+TEST_F(InstancesTest, ReadsWithoutAHandle) {
+  AddInstance(sop);
+  SetBytes(sop, "bytes");
+  const auto node = LookupInstance(sop);
+  EXPECT_EQ(Read(node, 0, 1, 2), "yt");
+  EXPECT_EQ(fetcher.acquires, 1);
+  EXPECT_EQ(Read(node, 0), "bytes");
+  EXPECT_EQ(fetcher.acquires, 1);
+  EXPECT_EQ(ReadAsync(vfs::kRootNode, 0).code(), Errc::kIsDirectory);
+}
+
+TEST_F(InstancesTest, ReadsWithoutAHandleSayOnceThatTheSizeWasWrong) {
+  AddInstance(sop, 500);
+  SetBytes(sop, "bytes");
+  const auto node = LookupInstance(sop);
+  const auto waiting = ReadAsync(node, 0);
+  EXPECT_FALSE(waiting.answered());
+  executor.RunAll();
+  EXPECT_EQ(waiting.code(), Errc::kStale);
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].kind, Kind::kFile);
+  EXPECT_EQ(Read(node, 0), "bytes");
+}
+
+TEST_F(InstancesTest, ReadsWithoutAHandleRefetchABadBlock) {
+  AddInstance(sop, 5);
+  const auto bad = SetBytes(sop, "bytes");
+  const auto node = LookupInstance(sop);
+  EXPECT_EQ(Read(node, 0), "bytes");
+  bad->corrupt = true;
+  cache.Drop(key, source::SopUid(sop));
+  SetBytes(sop, "bytes");
+  EXPECT_EQ(Read(node, 0), "bytes");
+  EXPECT_EQ(fetcher.acquires, 2);
+}
+
+TEST_F(InstancesTest, AHandleKeepsItsNodeAndItsFile) {
+  AddInstance(sop, 5);
+  std::weak_ptr<MemoryFile> file = SetBytes(sop, "bytes");
+  const auto directory = LookupSeries();
+  const auto node = Lookup(directory, sop + ".dcm").node;
+  const auto handle = Open(node).handle;
+  archive.clear();
+  cache.Drop(key, source::SopUid(sop));
+  fs->Forget(node, 1);
+  EXPECT_EQ(Read(node, handle), "bytes");
+  const auto reply = Value(ReadAsync(node, handle));
+  fs->Release(handle);
+  EXPECT_EQ(BytesOf(reply), "bytes") << "an answer keeps its file";
+  EXPECT_EQ(fs->nodes(), 5u);
+  fs->Release(handle);
+}
+
+TEST_F(InstancesTest, AnOpenThatEndsAfterTheEndIsCancelled) {
+  AddInstance(sop, 5);
+  SetBytes(sop, "bytes");
+  const auto node = LookupInstance(sop);
+  fetcher.hold = true;
+  const auto waiting = OpenAsync(node);
+  fs.reset();
+  fetcher.held.Release();
+  EXPECT_EQ(waiting.code(), Errc::kCancelled);
+}
+
+}  // namespace
+}  // namespace tciafs::testing

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+#include "vfs/xattrs.h"
+
+#include <algorithm>
+
+#include "vfs_fixture.h"
+
+namespace tciafs::testing {
+namespace {
+
+class XattrsTest : public VfsTest {
+ protected:
+  std::string Get(vfs::NodeId node, const std::string& name) {
+    const auto value = fs->GetXattr(node, "user.tcia." + name);
+    return value ? *value : std::string(ErrcName(value.error().code));
+  }
+  const std::string none{ErrcName(Errc::kNoAttribute)};
+  const std::string sop = "1.2.3.4";
+};
+
+TEST_F(XattrsTest, OfAnInstanceNeverHad) {
+  AddInstance(sop);
+  const auto node = LookupInstance(sop);
+  EXPECT_EQ(Get(node, "cached"), "0");
+  EXPECT_EQ(Get(node, "size"), "estimated");
+  EXPECT_EQ(Get(node, "md5"), none);
+  EXPECT_EQ(Get(node, "error"), none);
+  EXPECT_EQ(Get(node, "nothing"), none);
+  EXPECT_EQ(*fs->ListXattr(node), (std::vector<std::string>{"user.tcia.cached", "user.tcia.size"}));
+  AddInstance(sop, 500);
+  LookupInstance(sop);
+  EXPECT_EQ(Get(node, "size"), "advertised");
+}
+
+TEST_F(XattrsTest, OfAnInstanceThatIsHereAndThenEvicted) {
+  AddInstance(sop);
+  SetBytes(sop, "bytes");
+  const auto node = LookupInstance(sop);
+  Open(node);
+  EXPECT_EQ(Get(node, "cached"), "1");
+  EXPECT_EQ(Get(node, "size"), "exact");
+  EXPECT_EQ(Get(node, "md5"), Md5Of("bytes"));
+  cache.Drop(key, source::SopUid(sop));
+  EXPECT_EQ(Get(node, "cached"), "0");
+  EXPECT_EQ(Get(node, "size"), "exact");
+  EXPECT_EQ(Get(node, "md5"), Md5Of("bytes"));
+}
+
+TEST_F(XattrsTest, TheReasonOfTheLastFailure) {
+  AddInstance(sop);
+  AddInstance("1.2.3.5");
+  fetcher.errors[{key, source::SopUid(sop)}] = "the MD5 did not match";
+  fetcher.errors[{key, source::SopUid()}] = "the zip was short";
+  const auto node = LookupInstance(sop);
+  const auto other = LookupInstance("1.2.3.5");
+  EXPECT_EQ(Get(node, "error"), "the MD5 did not match");
+  EXPECT_EQ(Get(other, "error"), "the zip was short");
+  cache.Put(key, version, source::SopUid("1.2.3.5"), std::make_shared<MemoryFile>("x"));
+  EXPECT_EQ(Get(other, "error"), none) << "it is here: nothing is wrong with it";
+  EXPECT_EQ(Get(LookupSeries(), "error"), "the zip was short");
+  const auto names = *fs->ListXattr(node);
+  EXPECT_EQ(std::count(names.begin(), names.end(), "user.tcia.error"), 1);
+}
+
+TEST_F(XattrsTest, OfADirectoryAreItsRow) {
+  catalog.SetAttributes(series, {{"Modality", "CT", false},
+                                 {"Body Part/Examined", "CHEST", false},
+                                 {"BodyPartExamined", "second", false},
+                                 {"error", "no error at all", false},
+                                 {"\xc3\xa9!", "nameless", false},
+                                 {std::string(300, 'n'), "long", false},
+                                 {"Huge", std::string(70'000, 'v'), false}});
+  const auto node = LookupSeries();
+  EXPECT_EQ(Get(node, "Modality"), "CT");
+  EXPECT_EQ(Get(node, "BodyPartExamined"), "CHEST");
+  EXPECT_EQ(Get(node, "error"), none);
+  EXPECT_EQ(*fs->ListXattr(node),
+            (std::vector<std::string>{"user.tcia.Modality", "user.tcia.BodyPartExamined"}));
+  EXPECT_TRUE(fs->ListXattr(vfs::kRootNode)->empty());
+}
+
+TEST_F(XattrsTest, OfADirectoryThatCouldNotBeRenewed) {
+  const auto lung = Lookup(vfs::kRootNode, "Lung").node;
+  catalog.SetFailure(collection, {Errc::kTimedOut, "no answer in 60 s"});
+  EXPECT_EQ(Get(lung, "error"), "no answer in 60 s");
+}
+
+TEST_F(XattrsTest, ForeignNamesCostNothing) {
+  AddInstance(sop);
+  const auto node = LookupInstance(sop);
+  const int known = cache.instance_known;
+  EXPECT_EQ(fs->GetXattr(node, "security.capability").error().code, Errc::kNoAttribute);
+  EXPECT_EQ(fs->GetXattr(node, "user.tci").error().code, Errc::kNoAttribute);
+  EXPECT_EQ(cache.instance_known, known);
+  EXPECT_EQ(fs->GetXattr(4711, "user.tcia.size").error().code, Errc::kStale);
+}
+
+TEST(DirectoryXattrs, AListTheKernelCouldNotCarryIsCutAtAName) {
+  source::Attributes attributes;
+  for (int i = 0; i < 10'000; ++i)
+    attributes.push_back({"Attribute" + std::to_string(i), "x", false});
+  size_t bytes = 0;
+  for (const auto& [name, value] : vfs::DirectoryXattrs(attributes, "")) bytes += name.size() + 1;
+  EXPECT_LE(bytes, 65'536u);
+  EXPECT_GT(bytes, 60'000u);
+}
+
+}  // namespace
+}  // namespace tciafs::testing
