@@ -13,8 +13,10 @@
 //
 // This header is the seam towards fetch and vfs: no LMDB in sight. cache/disk_cache.h makes the
 // real one. Thread-safe, except that one SeriesWriter/InstanceWriter is used by one thread at a
-// time. Errors: kNotFound (a miss), kCorrupt (a block failed its checksum: now a miss), kNoSpace
-// (with the reason), kInternal.
+// time. The cache outlives its writers and InstanceFiles; an InstanceWriter may outlive its
+// SeriesWriter, the fetch then ends with it. Errors: kNotFound (a miss), kCorrupt (a block failed
+// its checksum: now a miss), kNoSpace (with the reason), kBusy (somebody else is writing it),
+// kInvalidArgument (ids that are empty or too long), kInternal.
 #pragma once
 
 #include <cstdint>
@@ -78,11 +80,15 @@ class InstanceWriter {
 class SeriesWriter {
  public:
   virtual ~SeriesWriter() = default;
+  // For an instance that is here already the writer takes the bytes without looking at them, and
+  // Publish gives the instance that is here. kBusy while another writer of the instance lives.
   virtual Result<std::unique_ptr<InstanceWriter>> BeginInstance(const source::SopUid& sop) = 0;
   // Takes a published instance back (its MD5 proved wrong): it is a miss again, and the next Read
-  // of a handle opened meanwhile gives kCorrupt.
+  // of a handle opened meanwhile gives kCorrupt. Its size and MD5 are forgotten. kNotFound if it is
+  // not here.
   virtual Status Withdraw(const source::SopUid& sop) = 0;
-  // Count, sum and hashes have been checked: the series is complete.
+  // Count, sum and hashes have been checked: the series is complete. Without effect where the
+  // version's image_count tells otherwise, as when some could only be held in memory.
   virtual Status MarkVerified() = 0;
 };
 
@@ -127,7 +133,10 @@ class BlockCache {
   // here.
   virtual bool Verified(const SeriesKey& key, const source::SeriesVersion& version) const = 0;
 
+  // A pinned series is never evicted for space; pinning one that is not here is remembered.
   virtual Status Pin(const SeriesKey& key, bool pinned) = 0;
+  // Also under its readers (they keep their bytes) and if pinned (the pin stays). kNotFound if it
+  // is not here, kBusy while it is being written.
   virtual Status Evict(const SeriesKey& key) = 0;
   virtual Usage usage() const = 0;
 };

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// Space: reserving it, evicting for it, and removing the bytes of a series.
+#include <algorithm>
+#include <utility>
+
+#include "cache/disk_block_cache.h"
+#include "cache/disk_errors.h"
+#include "cache/series_writer.h"
+#include "tciafs/util/log.h"
+#include "tciafs/util/text.h"
+
+namespace tciafs::cache {
+namespace {
+
+// How many instances are remembered (size and MD5), with bytes or without: about 200 MB of index.
+constexpr int64_t kKnownMax = 2'000'000;
+// Forgotten in one transaction.
+constexpr size_t kForgetSeriesStep = 32;
+// A reservation that ran out is stretched by this, or a share of a small cap.
+constexpr int64_t kReserveStepBytes = int64_t{8} << 20;
+constexpr int64_t kReserveStepShare = 16;
+// On top of what a plan says: the directory, the journal.
+constexpr int64_t kPlanSlackBytes = 64 << 10;
+
+}  // namespace
+
+Status DiskBlockCache::CheckFits(const SeriesPlan& plan) const {
+  if (plan.version.total_bytes < 0) return {};
+  const int64_t needed =
+      plan.version.total_bytes + std::max<int64_t>(plan.version.image_count, 0) * kDiskUnitBytes;
+  MutexLock lock(mutex_);
+  if (needed <= space_.CapacityBytes()) return {};
+  return Fail(Errc::kNoSpace, "series needs " + FormatSize(needed) + ", cache holds at most " +
+                                  FormatSize(std::max<int64_t>(space_.CapacityBytes(), 0)));
+}
+
+int64_t DiskBlockCache::PlannedBytes(const SeriesPlan& plan, const SeriesState& series) const {
+  if (plan.version.total_bytes < 0) return 0;
+  return std::max<int64_t>(0, plan.version.total_bytes + kPlanSlackBytes +
+                                  std::max<int64_t>(plan.version.image_count, 0) * kDiskUnitBytes -
+                                  series.entry.disk_bytes);
+}
+
+Status DiskBlockCache::Reserve(int64_t bytes) {
+  for (;;) {
+    TCIAFS_ASSIGN(const DiskSpace disk, disk_->Space(layout_.root()));
+    std::vector<SeriesRef> victims;
+    {
+      MutexLock lock(mutex_);
+      const int64_t lacking = space_.LackingBytes(bytes, disk);
+      if (lacking <= 0) {
+        space_.Reserve(bytes);
+        return {};
+      }
+      if (wipes_ > 0) {  // space is on its way
+        settled_.Wait(mutex_);
+        continue;
+      }
+      victims = PickVictimsLocked(lacking);
+      if (victims.empty()) {
+        return Fail(Errc::kNoSpace, FormatSize(lacking) + " too little (cap " +
+                                        FormatSize(space_.cap_bytes()) + ", used " +
+                                        FormatSize(space_.used_bytes()) + ", promised " +
+                                        FormatSize(space_.reserved_bytes()) + ", disk has " +
+                                        FormatSize(disk.free_bytes) + " free and keeps " +
+                                        FormatSize(space_.FloorBytes(disk)) +
+                                        "), and what could be evicted does not suffice");
+      }
+    }
+    for (const SeriesRef& victim : victims) Wipe(victim, Remember::kKnown);
+  }
+}
+
+std::vector<SeriesRef> DiskBlockCache::PickVictimsLocked(int64_t lacking_bytes) {
+  std::vector<SeriesRef> candidates;
+  for (const auto& [id, series] : series_)
+    if (series->Evictable()) candidates.push_back(series);
+  std::sort(candidates.begin(), candidates.end(), [](const SeriesRef& a, const SeriesRef& b) {
+    return a->entry.last_use_ms < b->entry.last_use_ms;
+  });
+  std::vector<SeriesRef> victims;
+  for (const SeriesRef& series : candidates) {
+    if (lacking_bytes <= 0) break;
+    lacking_bytes -= series->entry.disk_bytes;
+    victims.push_back(series);
+  }
+  if (lacking_bytes > 0) return {};
+  for (const SeriesRef& victim : victims) MarkWipingLocked(*victim);
+  return victims;
+}
+
+void DiskBlockCache::MarkWipingLocked(SeriesState& series) {
+  series.wiping = true;
+  ++wipes_;
+}
+
+void DiskBlockCache::Wipe(const SeriesRef& series, Remember remember) {
+  const bool keep_known = remember == Remember::kKnown;
+  int64_t freed_bytes = 0;
+  std::vector<std::shared_ptr<StoredInstance>> lives;  // let go without the lock
+  {
+    MutexLock lock(mutex_);
+    freed_bytes = std::exchange(series->entry.disk_bytes, 0);
+    for (const auto& [sop, live] : series->live) {
+      auto instance = live.instance.lock();
+      if (!instance) continue;
+      if (!instance->in_memory()) {
+        instance->orphaned_bytes = OnDiskBytes(instance->size_bytes());
+        freed_bytes -= instance->orphaned_bytes;
+      }
+      held_.remove(instance);  // not the last reference
+      lives.push_back(std::move(instance));
+    }
+    series->live.clear();
+    series->intact.Clear();
+    ChangeLocked(series);
+    for (auto change = series->pending.begin(); change != series->pending.end();) {
+      change->second.entry.present = false;
+      change->second.entry.checksums.clear();
+      change->second.edition = series->edition;
+      change = keep_known ? ++change : series->pending.erase(change);
+    }
+    if (!keep_known) known_ -= std::exchange(series->entry.known, 0);
+    series->entry.present = 0;
+    series->entry.verified = false;
+    series->entry.unsettled = true;
+  }
+  Status status = index_->Forget(series->id, keep_known, [&] {
+    MutexLock lock(mutex_);
+    return series->entry;
+  });
+  if (status) {
+    status = RemoveFiles(series->id);
+  } else {
+    (void)RemoveFiles(series->id);  // a record without its file is only a miss
+  }
+  if (!status) NoteDiskFailure(status.error());
+  const int64_t index_bytes = index_->file_bytes();
+  {
+    MutexLock lock(mutex_);
+    space_.set_index_bytes(index_bytes);
+    space_.Release(freed_bytes);
+    // Else the next run looks after what is left.
+    if (status) series->entry.unsettled = false;
+    EditLocked(series);
+    series->wiping = false;
+    --wipes_;
+    settled_.NotifyAll();
+  }
+  PruneRemembered(/*much=*/false);
+}
+
+Status DiskBlockCache::RemoveFiles(const SeriesId& series) {
+  const std::string directory = layout_.SeriesDirectory(series);
+  TCIAFS_ASSIGN(const auto files, disk_->List(directory));
+  for (const DiskEntry& file : files) TCIAFS_TRY(disk_->Remove(directory + "/" + file.name));
+  return disk_->RemoveDirectory(directory);
+}
+
+void DiskBlockCache::PruneRemembered(bool much) {
+  int64_t excess = 0;
+  {
+    MutexLock lock(mutex_);
+    if (known_ <= kKnownMax && !much) return;
+    excess = much ? std::max(known_ / 2, known_ - kKnownMax) : known_ - kKnownMax + kKnownMax / 10;
+  }
+  struct Remembered {
+    int64_t last_use_ms;
+    SeriesId id;
+    int64_t known;
+  };
+  std::vector<Remembered> oldest;
+  const Status status = index_->VisitSeries([&](const SeriesId& id, const auto& entry) {
+    if (entry && entry->present == 0 && !entry->pinned && !entry->unsettled)
+      oldest.push_back({entry->last_use_ms, id, entry->known});
+  });
+  if (!status) return NoteIndexError(status.error());
+  std::sort(oldest.begin(), oldest.end(),
+            [](const auto& a, const auto& b) { return a.last_use_ms < b.last_use_ms; });
+  for (size_t next = 0; next < oldest.size() && excess > 0;) {
+    const auto take = [&] {
+      MutexLock lock(mutex_);
+      IndexChanges changes;
+      for (; next < oldest.size() && changes.series_gone.size() < kForgetSeriesStep && excess > 0;
+           ++next) {
+        if (series_.count(oldest[next].id) != 0) continue;  // in use again
+        changes.series_gone.push_back(oldest[next].id);
+        known_ -= oldest[next].known;
+        excess -= oldest[next].known;
+      }
+      ++drops_;  // whoever is just loading one of them reads again
+      return changes;
+    };
+    if (const Status forgotten = index_->Commit(take); !forgotten)
+      return NoteIndexError(forgotten.error());
+  }
+}
+
+void DiskBlockCache::Trim() {
+  PruneRemembered(/*much=*/false);
+  const Status status = Reserve(0);
+  if (!status) LogWarning("cache {}: {}", layout_.root(), status.error().message);
+}
+
+Status DiskBlockCache::Claim(int64_t bytes, SeriesFetch& fetch) {
+  const int64_t step = std::min(kReserveStepBytes, options_.cap_bytes / kReserveStepShare);
+  for (;;) {
+    int64_t missing = 0;
+    {
+      MutexLock lock(mutex_);
+      missing = bytes - fetch.reserved_bytes;
+      if (missing <= 0) {
+        fetch.reserved_bytes -= bytes;
+        space_.Unreserve(bytes);
+        space_.Claim(bytes);
+        return {};
+      }
+    }
+    int64_t stretch = std::max(missing, step);
+    if (!Reserve(stretch)) {
+      stretch = missing;
+      TCIAFS_TRY(Reserve(stretch));
+    }
+    MutexLock lock(mutex_);
+    fetch.reserved_bytes += stretch;
+  }
+}
+
+void DiskBlockCache::Unclaim(int64_t bytes) {
+  MutexLock lock(mutex_);
+  space_.Release(bytes);
+}
+
+}  // namespace tciafs::cache

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "cache/disk_errors.h"
+#include "cache/series_writer.h"
+#include "tciafs/cache/disk_cache.h"
+#include "tciafs/util/hash.h"
+
+namespace tciafs::cache {
+
+DiskInstanceWriter::DiskInstanceWriter(std::shared_ptr<SeriesFetch> fetch, source::SopUid sop,
+                                       bool was_known)
+    : fetch_(std::move(fetch)), sop_(std::move(sop)), was_known_(was_known) {}
+
+DiskInstanceWriter::~DiskInstanceWriter() {
+  Discard();
+  fetch_->cache.EndInstance(fetch_->series, sop_);
+}
+
+// Gives back what has been written and not published.
+void DiskInstanceWriter::Discard() {
+  if (!fd_.valid() || published_) return;
+  if (in_memory_) {
+    fetch_->cache.UnclaimMemory(written_bytes_);
+  } else {
+    if (const Status status = fetch_->cache.disk().Remove(path_); !status)
+      fetch_->cache.NoteDiskFailure(status.error());
+    fetch_->cache.Unclaim(OnDiskBytes(std::exchange(claimed_bytes_, 0)));
+  }
+  fd_.Reset();
+}
+
+Status DiskInstanceWriter::Start() {
+  if (!fetch_->on_disk() || !fetch_->cache.DiskUsable()) return MoveToMemory();
+  path_ = fetch_->NextTemporaryPath();
+  auto fd = fetch_->cache.disk().Create(path_);
+  if (fd) {
+    fd_ = std::move(*fd);
+    return {};
+  }
+  if (!BlamesDisk(fd.error())) return Fail(Errc::kInternal, fd.error().message);
+  fetch_->cache.NoteDiskFailure(fd.error());
+  return MoveToMemory();
+}
+
+Status DiskInstanceWriter::Append(ByteView bytes) {
+  constexpr auto kBlockSize = static_cast<size_t>(kBlockBytes);
+  if (!fd_.valid()) return Fail(Errc::kInternal, sop_.text() + ": the writer has failed");
+  while (!bytes.empty()) {
+    if (block_.size() == kBlockSize) TCIAFS_TRY(WriteBlock());
+    const ByteView taken = bytes.first(std::min(bytes.size(), kBlockSize - block_.size()));
+    block_.insert(block_.end(), taken.begin(), taken.end());
+    bytes = bytes.subspan(taken.size());
+  }
+  return {};
+}
+
+Status DiskInstanceWriter::WriteBlock() {
+  const auto size = static_cast<int64_t>(block_.size());
+  if (size == 0) return {};
+  if (written_bytes_ + size > kInstanceBytesMax)
+    return Fail(Errc::kNoSpace, sop_.text() + ": larger than an instance can be");
+  if (!in_memory_) TCIAFS_TRY(WriteBlockToDisk());
+  if (in_memory_) {
+    TCIAFS_TRY(fetch_->cache.ClaimMemory(size));
+    if (const Status status = WriteFully(fd_.get(), written_bytes_, block_); !status) {
+      fetch_->cache.UnclaimMemory(size);
+      return Fail(Errc::kInternal, status.error().message);
+    }
+  }
+  checksums_.push_back(Xxh3(block_));
+  written_bytes_ += size;
+  block_.clear();
+  return {};
+}
+
+// If the disk fails the writer is in memory afterwards, and the block still to be written.
+Status DiskInstanceWriter::WriteBlockToDisk() {
+  const int64_t end = written_bytes_ + static_cast<int64_t>(block_.size());
+  const int64_t more = OnDiskBytes(end) - OnDiskBytes(claimed_bytes_);
+  if (more > 0) {
+    TCIAFS_TRY(fetch_->cache.Claim(more, *fetch_));
+    claimed_bytes_ = end;
+  }
+  const Status status = fetch_->cache.disk().Write(fd_.get(), written_bytes_, block_);
+  if (status) return {};
+  fetch_->cache.NoteDiskFailure(status.error());
+  return MoveToMemory();
+}
+
+Status DiskInstanceWriter::MoveToMemory() {
+  UniqueFd memory(::memfd_create("tciafs-instance", MFD_CLOEXEC));
+  if (!memory.valid()) return Fail(Errc::kInternal, DiskError(errno, "memory file").message);
+  TCIAFS_TRY(fetch_->cache.ClaimMemory(written_bytes_));
+  if (const Status status = CopyBlocksTo(memory.get()); !status) {
+    fetch_->cache.UnclaimMemory(written_bytes_);
+    return Fail(Errc::kInternal, status.error().message);
+  }
+  Discard();
+  fd_ = std::move(memory);
+  in_memory_ = true;
+  return {};
+}
+
+// What a failing disk gives back is believed only if it is what was written.
+Status DiskInstanceWriter::CopyBlocksTo(int memory_fd) {
+  for (size_t i = 0; i < checksums_.size(); ++i) {
+    const int64_t offset = static_cast<int64_t>(i) * kBlockBytes;
+    std::vector<std::byte> bytes(
+        static_cast<size_t>(std::min(kBlockBytes, written_bytes_ - offset)));
+    TCIAFS_ASSIGN(const size_t got, fetch_->cache.disk().Read(fd_.get(), offset, bytes));
+    if (got != bytes.size() || Xxh3(bytes) != checksums_[i])
+      return Fail(Errc::kInternal, sop_.text() + ": the disk lost what was written");
+    TCIAFS_TRY(WriteFully(memory_fd, offset, bytes));
+  }
+  return {};
+}
+
+Result<std::shared_ptr<InstanceFile>> DiskInstanceWriter::Publish(const std::string& md5_hex) {
+  if (!md5_hex.empty() && !IsMd5Hex(md5_hex))
+    return Fail(Errc::kInvalidArgument, "not an MD5 sum: " + md5_hex);
+  if (!fd_.valid()) return Fail(Errc::kInternal, sop_.text() + ": published already, or failed");
+  TCIAFS_TRY(WriteBlock());
+  const InstanceEntry entry{true, written_bytes_, md5_hex, checksums_};
+  if (!in_memory_) {
+    auto published = PublishOnDisk(entry);
+    if (published || published.error().code == Errc::kNoSpace) return published;
+    fetch_->cache.NoteDiskFailure(published.error());
+    TCIAFS_TRY(MoveToMemory());
+  }
+  published_ = true;
+  return fetch_->cache.Add(fetch_->series, sop_, std::move(fd_), entry, was_known_,
+                           StoredInstance::Backing::kMemory);
+}
+
+Result<std::shared_ptr<StoredInstance>> DiskInstanceWriter::PublishOnDisk(
+    const InstanceEntry& entry) {
+  const std::string path = fetch_->InstancePath(sop_);
+  if (path_ != path) TCIAFS_TRY(fetch_->cache.disk().Rename(path_, path));
+  path_ = path;  // from here on this is what a failure has to remove
+  TCIAFS_ASSIGN(auto published, fetch_->Publish(sop_, fd_, entry, was_known_));
+  published_ = true;
+  fetch_->cache.NoteDiskWorks();
+  return published;
+}
+
+}  // namespace tciafs::cache

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+#include "cache/layout.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include "tciafs/util/hash.h"
+
+namespace tciafs::cache {
+namespace {
+
+constexpr size_t kDicomUidBytesMax = 64;
+
+std::string Hex(const SeriesId& series) {
+  std::string hex;
+  for (const char byte : series) hex += fmt::format("{:02x}", static_cast<uint8_t>(byte));
+  return hex;
+}
+
+bool IsDicomUid(std::string_view text) {
+  return !text.empty() && text.size() <= kDicomUidBytesMax && text.front() != '.' &&
+         std::all_of(text.begin(), text.end(),
+                     [](char c) { return (c >= '0' && c <= '9') || c == '.'; });
+}
+
+}  // namespace
+
+std::string Layout::SeriesShelf(const SeriesId& series) const {
+  return series_root() + "/" + Hex(series.substr(0, 1));
+}
+
+std::string Layout::SeriesDirectory(const SeriesId& series) const {
+  return SeriesShelf(series) + "/" + Hex(series);
+}
+
+std::string InstanceFileName(const source::SopUid& sop) {
+  if (IsDicomUid(sop.text())) return sop.text() + ".dcm";
+  const Hash128 hash = Xxh3Wide(AsBytes(sop.text()));
+  return fmt::format("x{:016x}{:016x}.dcm", hash.high, hash.low);
+}
+
+SeriesId SeriesIdOfName(std::string_view directory_name) {
+  SeriesId id;
+  if (directory_name.size() != 2 * kSeriesIdBytes) return {};
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  for (size_t i = 0; i < directory_name.size(); i += 2) {
+    const size_t high = kDigits.find(directory_name[i]);
+    const size_t low = kDigits.find(directory_name[i + 1]);
+    if (high == std::string_view::npos || low == std::string_view::npos) return {};
+    id += static_cast<char>(high << 4 | low);
+  }
+  return id;
+}
+
+}  // namespace tciafs::cache

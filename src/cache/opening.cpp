@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+#include "cache/opening.h"
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "cache/disk_block_cache.h"
+#include "cache/disk_errors.h"
+#include "cache/recovery.h"
+#include "tciafs/util/log.h"
+#include "tciafs/util/text.h"
+
+namespace tciafs::cache {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kFormatName = "tciafs-cache ";
+// How many processes in a row may die over an index before it is taken for damaged. More than one,
+// since a process may be killed at any moment for other reasons.
+constexpr int kDeathsMax = 3;
+// The map of the index limits its file: a share of the cap, which files of 4 KiB each would need.
+constexpr int64_t kIndexShareOfCap = 16;
+constexpr int64_t kIndexBytesMin = int64_t{8} << 20;
+constexpr int64_t kIndexBytesMax = int64_t{16} << 30;
+
+int64_t IndexMapBytes(int64_t cap_bytes) {
+  const int64_t bytes = std::clamp(cap_bytes / kIndexShareOfCap, kIndexBytesMin, kIndexBytesMax);
+  return bytes >> 20 << 20;
+}
+
+// What is wrong with a directory to the caller: it cannot be used.
+Error Unusable(Error error) {
+  if (error.code == Errc::kNotFound || error.code == Errc::kBusy) error.code = Errc::kInternal;
+  return error;
+}
+
+Status Check(const std::error_code& code, const std::string& path) {
+  if (!code) return {};
+  return Fail(Unusable(DiskError(code.value(), path)));
+}
+
+// The version the directory is in; 0 if it is new, -1 if the file says nothing sensible.
+Result<int> FormatVersion(Disk& disk, const Layout& layout) {
+  const auto fd = disk.Open(layout.format_file());
+  if (!fd && fd.error().code == Errc::kNotFound)
+    return fs::exists(layout.index_directory()) || fs::exists(layout.series_root()) ? -1 : 0;
+  if (!fd) return Fail(Unusable(fd.error()));
+  std::string content(64, '\0');
+  TCIAFS_ASSIGN(const size_t size,
+                disk.Read(fd->get(), 0, std::as_writable_bytes(std::span(content))));
+  std::string_view text = TrimBlanks(std::string_view(content).substr(0, size));
+  int version = -1;
+  if (text.substr(0, kFormatName.size()) != kFormatName) return -1;
+  text.remove_prefix(kFormatName.size());
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), version);
+  return parsed.ec == std::errc() && version > 0 ? version : -1;
+}
+
+Status WriteFormat(Disk& disk, const Layout& layout) {
+  const std::string temporary = layout.format_file() + ".new";
+  const std::string text = std::string(kFormatName) + std::to_string(kFormatVersion) + "\n";
+  TCIAFS_ASSIGN(const UniqueFd fd, disk.Create(temporary));
+  TCIAFS_TRY(disk.Write(fd.get(), 0, AsBytes(text)));
+  return disk.Rename(temporary, layout.format_file());
+}
+
+// Without its index the data is nothing: the files go, the index is kept for whoever wants to see.
+Status SetAside(const Layout& layout, std::string_view why) {
+  const std::string aside = layout.index_directory() + ".damaged";
+  LogWarning("cache {}: the index is unusable ({}); it is set aside as {} and the cache is emptied",
+             layout.root(), why, aside);
+  std::error_code code;
+  fs::remove_all(aside, code);
+  TCIAFS_TRY(Check(code, aside));
+  if (fs::exists(layout.index_directory(), code)) fs::rename(layout.index_directory(), aside, code);
+  TCIAFS_TRY(Check(code, aside));
+  fs::remove_all(layout.series_root(), code);
+  return Check(code, layout.series_root());
+}
+
+int64_t TreeBytes(const std::string& directory) {
+  std::error_code code;
+  int64_t bytes = 0;
+  for (fs::recursive_directory_iterator at(directory, code), end; !code && at != end;
+       at.increment(code)) {
+    std::error_code ignored;
+    const bool file = at->is_regular_file(ignored);
+    bytes += file ? OnDiskBytes(static_cast<int64_t>(at->file_size(ignored))) : kDiskUnitBytes;
+  }
+  return bytes == 0 ? 0 : bytes + kDiskUnitBytes;
+}
+
+struct Opening {
+  std::unique_ptr<Disk> disk;
+  const CacheOptions& options;
+  const Clock& clock;
+  const Layout layout;
+};
+
+struct Loaded {
+  std::unique_ptr<Index> index;
+  std::vector<SeriesEntry> series;
+};
+
+Result<Loaded> LoadIndex(const Opening& opening, bool look_over) {
+  const Layout& layout = opening.layout;
+  Loaded loaded;
+  TCIAFS_ASSIGN(loaded.index,
+                Index::Open(layout.index_directory(), IndexMapBytes(opening.options.cap_bytes)));
+  if (look_over) TCIAFS_TRY(loaded.index->Check());
+  std::vector<SeriesId> damaged;
+  TCIAFS_TRY(loaded.index->VisitSeries([&](const SeriesId& id, std::optional<SeriesEntry> entry) {
+    if (entry) {
+      loaded.series.push_back(std::move(*entry));
+    } else {
+      damaged.push_back(id);
+    }
+  }));
+  for (const SeriesId& id : damaged)
+    TCIAFS_TRY(RemoveSeries(*opening.disk, layout, *loaded.index, id));
+  for (SeriesEntry& entry : loaded.series) {
+    if (!entry.unsettled) continue;
+    TCIAFS_ASSIGN(entry, RecoverSeries(*opening.disk, layout, *loaded.index, std::move(entry)));
+  }
+  return loaded;
+}
+
+Result<Loaded> LoadOrStartAnew(const Opening& opening, const OwnerLock& owner, int format) {
+  std::string why;
+  if (format < 0) {
+    why = "the file FORMAT is missing or damaged";
+  } else if (owner.died_checking() >= kDeathsMax) {
+    why = "opening it has ended " + std::to_string(owner.died_checking()) + " processes";
+  } else {
+    auto loaded = LoadIndex(opening, owner.died_running() || owner.died_checking() > 0);
+    if (loaded || loaded.error().code != Errc::kCorrupt) return loaded;
+    why = loaded.error().message;
+  }
+  TCIAFS_TRY(SetAside(opening.layout, why));
+  TCIAFS_TRY(opening.disk->MakeDirectory(opening.layout.series_root()));
+  return LoadIndex(opening, /*look_over=*/false);
+}
+
+// The root and what lies in it beside series and index: FORMAT, lock, and the two directories.
+int64_t FixedBytes(const Opening& opening) {
+  constexpr int64_t kParts = 5;
+  int64_t bytes =
+      kParts * kDiskUnitBytes + TreeBytes(opening.layout.index_directory() + ".damaged");
+  if (const auto shelves = opening.disk->List(opening.layout.series_root()))
+    bytes += static_cast<int64_t>(shelves->size()) * kDiskUnitBytes;
+  return bytes;
+}
+
+Result<std::unique_ptr<BlockCache>> Open(Opening opening) {
+  const Layout layout = opening.layout;
+  std::error_code code;
+  const fs::path parent = fs::path(layout.root()).parent_path();
+  if (!parent.empty()) fs::create_directories(parent, code);
+  TCIAFS_TRY(opening.disk->MakeDirectory(layout.root()));
+  TCIAFS_ASSIGN(OwnerLock owner, OwnerLock::Take(layout.lock_file()));
+  TCIAFS_ASSIGN(const int format, FormatVersion(*opening.disk, layout));
+  if (format > kFormatVersion) {
+    return Fail(Errc::kUnsupported, layout.root() + ": written by a newer tciafs (format " +
+                                        std::to_string(format) + ", this one knows " +
+                                        std::to_string(kFormatVersion) + ")");
+  }
+  TCIAFS_TRY(owner.Write(OwnerLock::Stage::kChecking));
+  TCIAFS_TRY(opening.disk->MakeDirectory(layout.series_root()));
+  TCIAFS_ASSIGN(Loaded loaded, LoadOrStartAnew(opening, owner, format));
+  if (format != kFormatVersion) TCIAFS_TRY(WriteFormat(*opening.disk, layout));
+  const int64_t fixed_bytes = FixedBytes(opening);
+  TCIAFS_TRY(owner.Write(OwnerLock::Stage::kRunning));
+  auto cache =
+      std::make_unique<DiskBlockCache>(opening.options, opening.clock, std::move(opening.disk),
+                                       std::move(owner), std::move(loaded.index));
+  cache->ClaimSpace(fixed_bytes);
+  for (SeriesEntry& entry : loaded.series) cache->Adopt(std::move(entry));
+  cache->Trim();
+  return cache;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<BlockCache>> OpenDiskCacheOn(std::unique_ptr<Disk> disk,
+                                                    const CacheOptions& options,
+                                                    const Clock& clock) {
+  if (options.cap_bytes < kCapBytesMin)
+    return Fail(Errc::kInvalidArgument, "a cache needs at least " + FormatSize(kCapBytesMin));
+  if (options.directory.empty()) return Fail(Errc::kInvalidArgument, "no cache directory");
+  auto opened = Open({std::move(disk), options, clock, Layout(options.directory)});
+  if (!opened && opened.error().code == Errc::kNotFound) return Fail(Unusable(opened.error()));
+  return opened;
+}
+
+Result<std::unique_ptr<BlockCache>> OpenDiskCache(const CacheOptions& options, const Clock& clock) {
+  return OpenDiskCacheOn(PosixDisk(), options, clock);
+}
+
+}  // namespace tciafs::cache

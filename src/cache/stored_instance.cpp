@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+#include "cache/stored_instance.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "cache/disk_block_cache.h"
+#include "tciafs/cache/disk_cache.h"
+
+namespace tciafs::cache {
+
+StoredInstance::StoredInstance(DiskBlockCache& cache, std::shared_ptr<SeriesState> series,
+                               source::SopUid sop, UniqueFd fd, InstanceEntry entry,
+                               Backing backing, bool intact)
+    : cache_(cache),
+      series_(std::move(series)),
+      sop_(std::move(sop)),
+      fd_(std::move(fd)),
+      size_bytes_(entry.size_bytes),
+      md5_hex_(std::move(entry.md5_hex)),
+      backing_(backing),
+      checksums_(intact ? std::vector<uint64_t>() : std::move(entry.checksums)),
+      intact_(intact || checksums_.empty()),
+      checked_(checksums_.size(), false),
+      unchecked_(checksums_.size()) {}
+
+StoredInstance::~StoredInstance() { cache_.Closed(*this); }
+
+Result<FileRange> StoredInstance::Read(int64_t offset, int64_t size_bytes) {
+  if (offset < 0 || size_bytes < 0) return Fail(Errc::kInvalidArgument, "a negative range");
+  const int64_t begin = std::min(offset, size_bytes_);
+  const int64_t size = std::min(size_bytes, size_bytes_ - begin);
+  if (size > 0 && !intact_) TCIAFS_TRY(CheckBlocks(begin, begin + size));
+  if (revoked_) return Fail(Errc::kCorrupt, sop_.text() + ": withdrawn, its bytes are not intact");
+  return FileRange{fd_.get(), begin, size};
+}
+
+Status StoredInstance::CheckBlocks(int64_t begin, int64_t end) {
+  const auto first = static_cast<size_t>(begin / kBlockBytes);
+  const auto last = static_cast<size_t>((end - 1) / kBlockBytes);
+  for (size_t block = first; block <= last; ++block) {
+    {
+      MutexLock lock(mutex_);
+      if (checked_[block]) continue;
+    }
+    if (revoked_) return {};  // Read says so
+    if (const Status status = CheckBlock(block); !status) {
+      if (status.error().code == Errc::kCorrupt) cache_.WithdrawDamaged(*this, status.error());
+      return status;
+    }
+    MutexLock lock(mutex_);
+    if (checked_[block]) continue;  // two readers at once
+    checked_[block] = true;
+    if (--unchecked_ == 0) intact_ = true;
+  }
+  if (intact_) cache_.NoteIntact(*this);
+  return {};
+}
+
+// A block that cannot be read is as good as a bad one: what matters is that it is fetched again.
+Status StoredInstance::CheckBlock(size_t block) {
+  const int64_t offset = static_cast<int64_t>(block) * kBlockBytes;
+  std::vector<std::byte> bytes(static_cast<size_t>(std::min(kBlockBytes, size_bytes_ - offset)));
+  const auto got = cache_.disk().Read(fd_.get(), offset, bytes);
+  const std::string name = sop_.text() + ": block " + std::to_string(block);
+  if (!got) return Fail(Errc::kCorrupt, name + ": " + got.error().message);
+  if (*got != bytes.size()) return Fail(Errc::kCorrupt, name + " is cut short");
+  if (Xxh3(bytes) != checksums_[block]) return Fail(Errc::kCorrupt, name + " is damaged");
+  return {};
+}
+
+}  // namespace tciafs::cache
