@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// One TCP connection to a client, and the waits of the thread that serves it: every wait ends when
+// the server stops. Belongs to that thread; the descriptors are borrowed.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace tciafs::archive {
+
+class Connection {
+ public:
+  // `stop_fd` becomes readable when all is over.
+  Connection(int fd, int stop_fd) : fd_(fd), stop_fd_(stop_fd) {}
+
+  int fd() const { return fd_; }
+  // As read(2) and write(2), but they wait, and fail once the server stops or the time is up.
+  ssize_t Read(char* buffer, size_t size);
+  ssize_t Write(const char* bytes, size_t size);
+  bool WaitReadable(int64_t timeout_ms) const;
+  // False if the client went away meanwhile, or the server stops.
+  bool Sleep(int64_t ms) const;
+  void WaitUntilGone() const;
+  // Closing will send a TCP reset and drop what is still to be sent. False is remembered by the
+  // connection: nothing more is written.
+  void ArmReset();
+  bool broken() const { return broken_; }
+
+ private:
+  int fd_;
+  int stop_fd_;
+  bool broken_ = false;
+};
+
+}  // namespace tciafs::archive
