@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// All series of a collection in one request, for walks. The answer is staged in the store as it
+// streams in, so memory stays bounded and a broken answer changes nothing; when it is whole it is
+// applied directory by directory, in chunks of transactions. Thread-safe.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "catalog/context.h"
+
+namespace tciafs::catalog {
+
+class BulkListings {
+ public:
+  explicit BulkListings(CatalogContext& context) : context_(context) {}
+
+  // Joins the bulk listing of `collection`, or starts one; `done` is called when it has ended.
+  // Answers how long to wait for it before asking for single patients. nullopt: none is to be had
+  // (the archive cannot, it failed a moment ago, or was done within the TTL), `done` is not called.
+  std::optional<int64_t> Join(const ObjectPath& collection, Callback<void> done);
+
+ private:
+  struct Bulk {
+    Bulk(ObjectPath of, DirectoryKey of_key, std::string staging_prefix, RowTree tree)
+        : collection(std::move(of)),
+          key(of_key),
+          prefix(std::move(staging_prefix)),
+          pending(std::move(tree)) {}
+    const ObjectPath collection;
+    const DirectoryKey key;
+    const std::string prefix;  // of its rows in the staging table
+    int64_t started_unix_ms = 0;
+    int64_t started_ms = 0;
+    // Touched by one batch at a time, then by the strand.
+    RowTree pending;
+    size_t rows = 0;
+    std::vector<Callback<void>> waiters;  // guarded by BulkListings::mutex_
+  };
+  using BulkPtr = std::shared_ptr<Bulk>;
+
+  bool IsAllowed(const ObjectPath& collection, const DirectoryKey& key) const;
+  void Start(const BulkPtr& bulk);
+  Status TakeBatch(Bulk& bulk, const std::vector<source::SeriesRecord>& records);
+  Status Flush(Bulk& bulk);
+  void Arrived(const BulkPtr& bulk, Status status);
+  void ApplyNext(const BulkPtr& bulk);
+  Result<bool> ApplyChunk(const Bulk& bulk);  // false: nothing was left
+  void ApplyAbsent(const BulkPtr& bulk, const std::string& from);
+  Result<std::string> ApplyAbsentChunk(const Bulk& bulk, const std::string& from);
+  void End(const BulkPtr& bulk, Status status);
+
+  CatalogContext& context_;
+  FailureMemory failures_{kFailuresRemembered};
+  Mutex mutex_;
+  std::map<DirectoryKey, BulkPtr> running_ TCIAFS_GUARDED_BY(mutex_);
+  uint32_t next_number_ TCIAFS_GUARDED_BY(mutex_) = 1;
+};
+
+}  // namespace tciafs::catalog

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+#include "catalog/context.h"
+
+#include "tciafs/util/log.h"
+
+namespace tciafs::catalog {
+
+CatalogContext::CatalogContext(const CatalogOptions& catalog_options,
+                               std::shared_ptr<CatalogStore> catalog_store,
+                               std::vector<source::Source*> catalog_sources,
+                               const Clock& catalog_clock, Executor& catalog_executor,
+                               Scheduler& catalog_scheduler)
+    : options(catalog_options),
+      sources(std::move(catalog_sources)),
+      clock(catalog_clock),
+      executor(catalog_executor),
+      scheduler(catalog_scheduler),
+      strand(Strand::Create(catalog_executor)),
+      store(std::move(catalog_store)),
+      servers(sources),
+      walks(options.walk_window_ms) {
+  for (const auto* source : sources) roots.push_back(RootKey(source->scope()));
+}
+
+std::optional<StoredListing> CatalogContext::ReadListing(const DirectoryKey& key, size_t server) {
+  if (auto listing = listings.Find(key)) return listing;
+  const uint64_t epoch = listings.epoch();
+  auto read = store.ReadListing(key, server);
+  if (!read) {
+    LogError("catalog: {}", read.error().message);
+    return std::nullopt;
+  }
+  if (*read) listings.Insert(key, **read, epoch);
+  return *std::move(read);
+}
+
+void CatalogContext::Publish(DirectoryWrite& committed) {
+  listings.Forget(committed.TakeTouched());
+  if (!listener) return;
+  for (const auto& change : committed.TakeChanges()) listener(change);
+}
+
+}  // namespace tciafs::catalog

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// What the parts of the catalog share: the sources, where time and work come from, the store and
+// the memories beside it, and the one way a committed change becomes known. Thread-safe once built;
+// the listener is set before the first call. Lives as long as the catalog: whatever may come later
+// goes through the gate.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <utility>
+#include <vector>
+
+#include "catalog/directory_store.h"
+#include "catalog/gate.h"
+#include "catalog/listing_cache.h"
+#include "catalog/request_memory.h"
+#include "catalog/row_tree.h"
+#include "catalog/walk_detector.h"
+#include "tciafs/catalog/lmdb_catalog.h"
+
+namespace tciafs::catalog {
+
+// Limits on what an archive can make us keep or do.
+inline constexpr size_t kListingCacheBytes = 32 << 20;
+inline constexpr size_t kFailuresRemembered = 10'000;
+inline constexpr size_t kRowsOfAnswerMax = 2'000'000;    // one answer other than a bulk
+inline constexpr size_t kRowsOfBulkMax = 20'000'000;     // NLST, the largest, has 203,000 series
+inline constexpr size_t kRenewalsBehindMax = 64;         // nobody waits for these; the next access
+                                                         // starts what did not fit
+inline constexpr int64_t kFirstFailureMemoryMs = 1'500;  // of what was never listed: a retry by
+                                                         // hand is fresh, a storm is not passed on
+
+struct CatalogContext {
+  CatalogContext(const CatalogOptions& catalog_options, std::shared_ptr<CatalogStore> catalog_store,
+                 std::vector<source::Source*> catalog_sources, const Clock& catalog_clock,
+                 Executor& catalog_executor, Scheduler& catalog_scheduler);
+
+  DirectoryKey Key(const ObjectPath& path) const { return KeyOf(roots[path.server], path); }
+  int64_t FreshMs(const ListingState& state) const {
+    return FreshForMs(state, clock.UnixMs(), options.ttl_ms, options.negative_ttl_ms);
+  }
+  AnswerTerms Terms(size_t server) const {
+    return {clock.UnixMs(), options.ttl_ms, servers.healthy_at_ms(server), false};
+  }
+  RowTree Tree(size_t server) { return RowTree(roots[server], server, odd_ids); }
+
+  // From the cache of listings or the store; nullopt if it was never listed (or cannot be read).
+  std::optional<StoredListing> ReadListing(const DirectoryKey& key, size_t server);
+  // Makes a committed write known: forgets what it outdated, tells the listener.
+  void Publish(DirectoryWrite& committed);
+
+  // Runs `task` unless the catalog has ended: on the strand where all changes are written, or on
+  // the executor.
+  void PostWrite(Task task) { strand->Post(gate.Guard(std::move(task))); }
+  void Post(Task task) { executor.Post(gate.Guard(std::move(task))); }
+  void PostAfter(int64_t delay_ms, Task task) {
+    scheduler.After(delay_ms, gate.Guard([this, task = std::move(task)] { Post(task); }));
+  }
+  // The callback to give to a source: takes the answer to the strand.
+  template <typename T>
+  Callback<T> OnStrand(std::function<void(Result<T>)> apply) {
+    return gate.Guard([this, apply = std::move(apply)](Result<T> answer) {
+      PostWrite([apply, answer = std::make_shared<Result<T>>(std::move(answer))] {
+        apply(std::move(*answer));
+      });
+    });
+  }
+
+  const CatalogOptions options;
+  const std::vector<source::Source*> sources;
+  std::vector<DirectoryKey> roots;  // by server
+  const Clock& clock;
+  Executor& executor;
+  Scheduler& scheduler;
+  const std::shared_ptr<Strand> strand;
+
+  DirectoryStore store;
+  ListingCache listings{kListingCacheBytes};
+  FailureMemory failures{kFailuresRemembered};
+  FailureMemory unanswered{kFailuresRemembered};  // series a request for many left out
+  ServerMemory servers;
+  WalkDetector walks;
+  OddIds odd_ids;
+  std::function<void(const Change&)> listener;
+  std::stop_source stop;
+  Gate gate;
+};
+
+}  // namespace tciafs::catalog

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+#include "tciafs/catalog/lmdb_catalog.h"
+
+#include <utility>
+
+#include "catalog/context.h"
+#include "catalog/renewals.h"
+#include "catalog/root_listing.h"
+#include "catalog/waiter.h"
+#include "tciafs/catalog/names.h"
+
+namespace tciafs::catalog {
+namespace {
+
+Error NoSuchName(const ObjectPath& directory, const std::string& name) {
+  const std::string where = directory.Text();
+  return {Errc::kNotFound, (where == "/" ? where : where + "/") + name + ": no such name"};
+}
+
+class LmdbCatalog final : public Catalog {
+ public:
+  LmdbCatalog(const CatalogOptions& options, std::shared_ptr<CatalogStore> store,
+              std::vector<source::Source*> sources, const Clock& clock, Executor& executor,
+              Scheduler& scheduler)
+      : context_(options, std::move(store), std::move(sources), clock, executor, scheduler),
+        renewals_(context_),
+        root_(context_, renewals_) {}
+
+  ~LmdbCatalog() override {
+    context_.stop.request_stop();
+    context_.gate.Close();
+    renewals_.Abort();
+  }
+
+  void List(const ObjectPath& directory, std::stop_token stop, Callback<ListAnswer> done) override;
+  void Lookup(const ObjectPath& directory, std::string name, std::stop_token stop,
+              Callback<LookupAnswer> done) override;
+  Result<source::SeriesRecord> Series(const ObjectPath& series) const override;
+  Result<source::Attributes> AttributesOf(const ObjectPath& object) const override;
+  void Refresh(const ObjectPath& directory, std::stop_token stop, Callback<void> done) override;
+  std::string LastError(const ObjectPath& directory) const override;
+  std::vector<ServerHealth> Health() const override { return context_.servers.Health(); }
+  void OnChange(std::function<void(const Change&)> listener) override {
+    context_.listener = std::move(listener);
+  }
+
+ private:
+  bool IsDirectory(const ObjectPath& path) const {
+    return path.level != Level::kInstance && path.server < context_.sources.size();
+  }
+  Error NotADirectory(const ObjectPath& path) const {
+    if (path.level == Level::kInstance) return {Errc::kNotDirectory, path.Text()};
+    return {Errc::kNotFound, path.Text() + ": no such server"};
+  }
+  std::optional<Error> Blocking(const DirectoryKey& unit_key) const {
+    return context_.failures.Blocking(unit_key, context_.clock.MonotonicMs());
+  }
+  void RenewBehind(const ObjectPath& unit) {
+    if (!Blocking(context_.Key(unit))) renewals_.Renew(unit, Purpose::kListing, nullptr);
+  }
+  bool IsFresh(const ObjectPath& unit) const {
+    const auto state = context_.store.ReadState(context_.Key(unit));
+    return state && context_.FreshMs(*state) > 0;
+  }
+
+  // nullopt: not stored. Starts a renewal where it is due.
+  std::optional<ListAnswer> StoredList(const ObjectPath& directory);
+  std::optional<LookupAnswer> StoredLookup(const ObjectPath& directory, const std::string& name,
+                                           bool* directory_listed);
+  void LookupPatient(const ObjectPath& collection, const std::string& name, bool listed,
+                     std::stop_token stop, Callback<LookupAnswer> done);
+  void LookupBelow(const ObjectPath& unit, const ObjectPath& directory, const std::string& name,
+                   Purpose purpose, bool absent_if_failing, std::stop_token stop,
+                   Callback<LookupAnswer> done);
+
+  CatalogContext context_;
+  Renewals renewals_;
+  RootListing root_;
+};
+
+std::optional<ListAnswer> LmdbCatalog::StoredList(const ObjectPath& directory) {
+  const auto stored = context_.ReadListing(context_.Key(directory), directory.server);
+  if (!stored) return std::nullopt;
+  const int64_t fresh_ms = context_.FreshMs(stored->state);
+  if (fresh_ms == 0) RenewBehind(UnitOf(directory));
+  return ListAnswer{stored->listing, fresh_ms};
+}
+
+void LmdbCatalog::List(const ObjectPath& directory, std::stop_token stop,
+                       Callback<ListAnswer> done) {
+  if (!IsDirectory(directory)) return done(Fail(NotADirectory(directory)));
+  if (directory.level == Level::kRoot) return root_.List(std::move(stop), std::move(done));
+  if (auto answer = StoredList(directory)) return done(*std::move(answer));
+  const ObjectPath unit = UnitOf(directory);
+  const auto absent = [directory] {
+    return Fail(Errc::kNotFound, directory.Text() + ": not in the archive");
+  };
+  if (unit.level != directory.level && IsFresh(unit)) return done(absent());
+  if (auto error = Blocking(context_.Key(unit))) return done(Fail(*std::move(error)));
+  auto waiter = Waiter<ListAnswer>::Create(std::move(stop), std::move(done));
+  if (waiter->finished()) return;
+  renewals_.Renew(unit, Purpose::kListing, [this, directory, waiter, absent](Status status) {
+    if (!status) return waiter->Finish(Fail(status.error()));
+    if (auto answer = StoredList(directory)) return waiter->Finish(*std::move(answer));
+    waiter->Finish(absent());
+  });
+}
+
+std::optional<LookupAnswer> LmdbCatalog::StoredLookup(const ObjectPath& directory,
+                                                      const std::string& name,
+                                                      bool* directory_listed) {
+  const DirectoryKey key = context_.Key(directory);
+  std::optional<Entry> entry;
+  std::optional<ListingState> state;
+  if (const auto cached = context_.listings.Find(key)) {
+    state = cached->state;
+    if (const Entry* found = cached->listing->Find(name)) entry = *found;
+  } else if (auto stored = context_.store.ReadEntry(key, name)) {
+    state = stored->state;
+    if (stored->head)
+      entry = Entry{name, directory.server, stored->head->modified_s, stored->head->size_bytes};
+  }
+  *directory_listed = state && state->listed;
+  if (!entry) return std::nullopt;
+  if (*directory_listed) {
+    const int64_t fresh_ms = context_.FreshMs(*state);
+    if (fresh_ms == 0) RenewBehind(UnitOf(directory));
+    return LookupAnswer{*std::move(entry), fresh_ms};
+  }
+  // Reached by path only: as fresh as what is known of the patient himself.
+  const auto id = DecodeName(name);
+  const auto own = id ? context_.store.ReadState(ChildKey(key, *id)) : std::nullopt;
+  const int64_t fresh_ms = own ? context_.FreshMs(*own) : 0;
+  if (fresh_ms == 0 && id && directory.level == Level::kCollection)
+    RenewBehind(directory.Child(*id, directory.server));
+  return LookupAnswer{*std::move(entry), fresh_ms};
+}
+
+void LmdbCatalog::Lookup(const ObjectPath& directory, std::string name, std::stop_token stop,
+                         Callback<LookupAnswer> done) {
+  if (!IsDirectory(directory)) return done(Fail(NotADirectory(directory)));
+  const bool spelled_right =
+      name.size() <= kNameBytesMax &&
+      (directory.level == Level::kSeries ? DecodeInstanceName(name) : DecodeName(name)).has_value();
+  if (!spelled_right) return done(Fail(NoSuchName(directory, name)));
+  if (directory.level == Level::kRoot) return root_.Lookup(name, std::move(stop), std::move(done));
+
+  bool listed = false;
+  if (auto answer = StoredLookup(directory, name, &listed)) return done(*std::move(answer));
+  if (directory.level == Level::kCollection)
+    return LookupPatient(directory, name, listed, std::move(stop), std::move(done));
+  const ObjectPath unit = UnitOf(directory);
+  if (IsFresh(unit)) return done(Fail(NoSuchName(directory, name)));
+  LookupBelow(unit, directory, name, Purpose::kListing, listed, std::move(stop), std::move(done));
+}
+
+// One request tells whether there is such a patient, however many the collection has.
+void LmdbCatalog::LookupPatient(const ObjectPath& collection, const std::string& name, bool listed,
+                                std::stop_token stop, Callback<LookupAnswer> done) {
+  if (IsFresh(collection)) return done(Fail(NoSuchName(collection, name)));
+  const ObjectPath patient = collection.Child(*DecodeName(name), collection.server);
+  LookupBelow(patient, collection, name, Purpose::kOnePatient, listed, std::move(stop),
+              std::move(done));
+}
+
+void LmdbCatalog::LookupBelow(const ObjectPath& unit, const ObjectPath& directory,
+                              const std::string& name, Purpose purpose, bool absent_if_failing,
+                              std::stop_token stop, Callback<LookupAnswer> done) {
+  // Where the directory was listed before, what it does not list counts as absent while the
+  // archive cannot be asked.
+  const auto failed = [directory, name, absent_if_failing](const Error& error) {
+    if (absent_if_failing && error.code != Errc::kCancelled)
+      return Fail(NoSuchName(directory, name));
+    return Fail(error);
+  };
+  if (const auto error = Blocking(context_.Key(unit))) return done(failed(*error));
+  auto waiter = Waiter<LookupAnswer>::Create(std::move(stop), std::move(done));
+  if (waiter->finished()) return;
+  renewals_.Renew(unit, purpose, [this, directory, name, waiter, failed](Status status) {
+    if (!status) return waiter->Finish(failed(status.error()));
+    bool listed = false;
+    if (auto answer = StoredLookup(directory, name, &listed))
+      return waiter->Finish(*std::move(answer));
+    waiter->Finish(Fail(NoSuchName(directory, name)));
+  });
+}
+
+Result<source::SeriesRecord> LmdbCatalog::Series(const ObjectPath& series) const {
+  if (series.level != Level::kSeries || series.server >= context_.sources.size())
+    return Fail(Errc::kInvalidArgument, series.Text() + ": not a series");
+  source::SeriesRecord record;
+  TCIAFS_ASSIGN(auto head, context_.store.ReadRecord(context_.Key(ParentOf(series)), series,
+                                                     record.attributes));
+  record.collection = series.collection;
+  record.patient = series.patient;
+  record.study = series.study;
+  record.series = series.series;
+  record.version = std::move(head.version);
+  record.modified_s = head.modified_s;
+  return record;
+}
+
+Result<source::Attributes> LmdbCatalog::AttributesOf(const ObjectPath& object) const {
+  source::Attributes attributes;
+  if (object.level == Level::kRoot) return attributes;
+  if (object.server >= context_.sources.size()) return Fail(NotADirectory(object));
+  TCIAFS_TRY(context_.store.ReadRecord(context_.Key(ParentOf(object)), object, attributes));
+  if (object.level != Level::kStudy) return attributes;
+  // Studies have no rows of their own in any archive's answer: their series tell of them.
+  const DirectoryKey key = context_.Key(object);
+  TCIAFS_ASSIGN(const auto names, context_.store.ReadNames(key, {}, 1));
+  const auto id = names.empty() ? std::nullopt : DecodeName(names.front());
+  if (!id) return attributes;
+  TCIAFS_TRY(context_.store.ReadRecord(key, object.Child(*id, object.server), attributes));
+  std::erase_if(attributes, [](const auto& a) { return !IsStudyLevel(a.name); });
+  return attributes;
+}
+
+void LmdbCatalog::Refresh(const ObjectPath& directory, std::stop_token stop, Callback<void> done) {
+  if (!IsDirectory(directory)) return done(Fail(NotADirectory(directory)));
+  auto waiter = Waiter<void>::Create(std::move(stop), std::move(done));
+  if (waiter->finished()) return;
+  const auto finish = [waiter](Status status) { waiter->Finish(std::move(status)); };
+  if (directory.level == Level::kRoot) return root_.Refresh(finish);
+  renewals_.Renew(UnitOf(directory), Purpose::kForced, finish);
+}
+
+std::string LmdbCatalog::LastError(const ObjectPath& directory) const {
+  if (!IsDirectory(directory)) return {};
+  if (directory.level == Level::kRoot) return root_.LastError();
+  const auto error = context_.failures.Last(context_.Key(UnitOf(directory)));
+  return error ? error->message : std::string();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Catalog>> OpenCatalog(const CatalogOptions& options,
+                                             std::shared_ptr<CatalogStore> store,
+                                             std::vector<source::Source*> sources,
+                                             const Clock& clock, Executor& executor,
+                                             Scheduler& scheduler) {
+  if (store == nullptr || sources.empty())
+    return Fail(Errc::kInvalidArgument, "a catalog needs a store and a source");
+  return std::unique_ptr<Catalog>(std::make_unique<LmdbCatalog>(
+      options, std::move(store), std::move(sources), clock, executor, scheduler));
+}
+
+}  // namespace tciafs::catalog
