@@ -37,7 +37,7 @@ inline constexpr int64_t kExcessInstancesMax = 1'000;
 inline constexpr int64_t kUnannouncedBytesMax = int64_t{1} << 40;
 inline constexpr int64_t kUnannouncedInstancesMax = 1'000'000;
 
-inline constexpr size_t kFailuresMax = 10'000;  // remembered, least recently used go first
+inline constexpr size_t kFailuresMax = 10'000;  // remembered; the oldest go first
 inline constexpr int64_t kTimeOutMemoryMs = 1'000;
 
 }  // namespace tciafs::fetch
