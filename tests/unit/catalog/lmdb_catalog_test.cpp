@@ -484,6 +484,65 @@ TEST_F(LmdbCatalog, ADamagedStoreIsSetAside) {
   EXPECT_EQ(Names(c_).size(), 1u);
 }
 
+// 24 keys with values of the usual lengths; UIDs of 64 characters.
+source::SeriesRecord RealisticSeries(int patient, int number) {
+  const std::string prefix = "1.3.6.1.4.1.14519.5.2.1.7009.9004.1";
+  const auto uid = [&](int study, int series) {
+    return fmt::format("{}{:09}{:09}{:011}", prefix, patient * 7919 % 1000003, study, series);
+  };
+  source::SeriesRecord record;
+  record.collection = source::CollectionId("Soft-tissue-Sarcoma");
+  record.patient = source::PatientId(fmt::format("STS_{:06}", patient));
+  record.study = source::StudyUid(uid(1 + number / 5, 0));
+  record.series = source::SeriesUid(uid(1 + number / 5, number + 1));
+  record.version = {"2015-05-27T17:12:21", 48, 25'273'786};
+  record.modified_s = 1'432'746'741;
+  const auto text = [&](const char* name, std::string value) {
+    record.attributes.push_back({name, std::move(value), false});
+  };
+  text("SeriesInstanceUID", record.series.text());
+  text("StudyInstanceUID", record.study.text());
+  text("Modality", "MR");
+  text("ProtocolName", "324-58-2995/6");
+  text("SeriesDate", "2003-12-12 00:00:00.0");
+  text("SeriesDescription", fmt::format("{}. AXIAL T1 BOTH LEGS - RESEARCH", number));
+  text("BodyPartExamined", "EXTREMITY");
+  record.attributes.push_back({"SeriesNumber", std::to_string(number), true});
+  text("Collection", record.collection.text());
+  text("Site", "McGill University Montreal");
+  text("PatientID", record.patient.text());
+  text("PatientSex", "F");
+  text("PatientAge", "061Y");
+  text("Manufacturer", "GE MEDICAL SYSTEMS");
+  text("ManufacturerModelName", "GENESIS_SIGNA");
+  text("SoftwareVersions", "LightSpeedApps2.4.2_H2.4M5");
+  record.attributes.push_back({"ImageCount", "48", true});
+  text("TimeStamp", "2015-05-27 17:12:21.0");
+  text("LicenseName", "Creative Commons Attribution 3.0 Unported License");
+  text("LicenseURI", "http://creativecommons.org/licenses/by/3.0/");
+  text("CollectionURI", "https://doi.org/10.7937/K9/TCIA.2015.7GO2GSKS");
+  record.attributes.push_back({"FileSize", "25273786", true});
+  text("DateReleased", "2015-05-27 17:12:21.0");
+  text("StudyDesc", "MRI LT LEG +C");
+  return record;
+}
+
+TEST_F(LmdbCatalog, ASeriesTakesLittleRoom) {
+  constexpr int kPatients = 400, kSeries = 10;
+  // In an order of the archive's own.
+  for (int i = 0; i < kPatients * kSeries; ++i) {
+    const int shuffled = i * 1'237 % (kPatients * kSeries);
+    archive().AddSeries(RealisticSeries(shuffled / kSeries, shuffled % kSeries));
+  }
+  const ObjectPath collection = root_.Child("Soft-tissue-Sarcoma", 0);
+  for (const char* patient : {"STS_000000", "STS_000100", "STS_000200"})
+    ASSERT_TRUE(List(collection.Child(patient, 0)));
+  ASSERT_EQ(archive().calls().bulk, 1);
+  const int64_t per_series = store_->used_bytes() / (kPatients * kSeries);
+  RecordProperty("bytes_per_series", static_cast<int>(per_series));
+  EXPECT_LE(per_series, 700);
+}
+
 TEST_F(LmdbCatalog, AccountsDoNotShareListings) {
   Fill(archive(), "C", 1, 1);
   Names(c_);
