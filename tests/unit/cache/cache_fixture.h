@@ -5,7 +5,9 @@
 // that any range can be checked without keeping it.
 #pragma once
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,6 +25,10 @@
 namespace tciafs::cache {
 
 constexpr int64_t kMiB = int64_t{1} << 20;
+
+// Commits wait for the disk, which these tests have no need of.
+inline const bool kTemporaryFilesInMemory =
+    ::access("/dev/shm", W_OK) == 0 && ::setenv("TMPDIR", "/dev/shm", /*overwrite=*/0) == 0;
 
 inline std::vector<std::byte> PatternBytes(const std::string& seed, int64_t size_bytes) {
   uint64_t state = std::hash<std::string>{}(seed) | 1;

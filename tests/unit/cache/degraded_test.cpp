@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// The disk fails: reading goes on, with what is fetched kept in memory.
+#include "unit/cache/cache_fixture.h"
+
+namespace tciafs::cache {
+namespace {
+
+constexpr int64_t kRetryMs = 61'000;
+
+class CacheDegraded : public CacheTest {
+ protected:
+  CacheDegraded() { options_.memory_bytes_max = 8 * kMiB; }
+  void ExpectFetchable(const std::string& series) {
+    ASSERT_TRUE(Fill(series, 2, 2 * kMiB + 11));
+    auto file = Open(series, "1.2");
+    ASSERT_TRUE(file) << file.error().message;
+    ExpectBytes(**file, series, "1.2");
+    const auto known = cache_->Known(Key(series), Version(), Sop("1.1"));
+    ASSERT_TRUE(known);
+    EXPECT_TRUE(known->cached);
+    EXPECT_EQ(known->size_bytes, 2 * kMiB + 11);
+  }
+};
+
+TEST_F(CacheDegraded, EachWayOfFailingLeadsToMemory) {
+  ASSERT_TRUE(Fill("before", 1, 5000));
+  struct Case {
+    const char* name;
+    std::atomic<bool>* fault;
+    int error_number;
+  };
+  for (const Case& fails :
+       {Case{"creates", &faults_.creates_fail, EIO}, Case{"writes", &faults_.writes_fail, ENOSPC},
+        Case{"renames", &faults_.renames_fail, EROFS},
+        Case{"directories", &faults_.directories_fail, EACCES}}) {
+    SCOPED_TRACE(fails.name);
+    EXPECT_FALSE(cache_->usage().degraded);
+    faults_.error_number = fails.error_number;
+    *fails.fault = true;
+    ExpectFetchable(fails.name);
+    EXPECT_TRUE(cache_->usage().degraded);
+    EXPECT_FALSE(cache_->Verified(Key(fails.name), Version("", 2)));
+    EXPECT_TRUE(Has("before")) << "what the disk has can still be read";
+    *fails.fault = false;
+    clock_.Advance(kRetryMs);
+    ASSERT_TRUE(Fill(std::string("after ") + fails.name, 1, 5000));
+    EXPECT_FALSE(cache_->usage().degraded) << "and the disk is tried again";
+    ExpectAccountsRight();
+  }
+  Reopen();
+  EXPECT_TRUE(Has("before"));
+  EXPECT_TRUE(Has("after writes"));
+  EXPECT_FALSE(Has("writes")) << "memory does not outlive the process";
+  ExpectAccountsRight();
+}
+
+TEST_F(CacheDegraded, TheDiskIsLeftAloneForAWhile) {
+  faults_.creates_fail = true;
+  ASSERT_TRUE(Fill("a", 1, 5000));
+  faults_.creates_fail = false;
+  ASSERT_TRUE(Fill("b", 1, 5000));
+  EXPECT_EQ(cache_->usage().instances, 0);
+  EXPECT_TRUE(cache_->usage().degraded);
+}
+
+TEST_F(CacheDegraded, AnInstanceHalfWrittenMovesToMemoryWhole) {
+  auto writer = cache_->BeginSeries({Key("s"), Version()});
+  ASSERT_TRUE(writer);
+  faults_.writes_before_failing = 2;
+  faults_.writes_fail = true;
+  ASSERT_TRUE(Write(**writer, "s", "1.1", 4 * kMiB + 5));
+  EXPECT_TRUE(cache_->usage().degraded);
+  auto file = Open("s", "1.1");
+  ASSERT_TRUE(file);
+  EXPECT_EQ((*file)->size_bytes(), 4 * kMiB + 5);
+  ExpectBytes(**file, "s", "1.1");
+  file->reset();
+  writer->reset();
+  EXPECT_EQ(cache_->usage().reserved_bytes, 0);
+}
+
+TEST_F(CacheDegraded, SurvivesTheLossOfItsDirectory) {
+  ASSERT_TRUE(Fill("before", 1, 5000));
+  std::filesystem::remove_all(options_.directory);
+  EXPECT_FALSE(Has("before"));
+  ExpectFetchable("s");
+  EXPECT_TRUE(cache_->usage().degraded);
+}
+
+TEST_F(CacheDegraded, MemoryIsBounded) {
+  faults_.creates_fail = true;
+  auto writer = cache_->BeginSeries({Key("s"), Version()});
+  for (int i = 0; i < 20; ++i)
+    ASSERT_TRUE(Write(**writer, "s", "1." + std::to_string(i), kMiB)) << "nobody holds them";
+  EXPECT_FALSE(Has("s", "1.0")) << "the oldest went";
+  EXPECT_TRUE(Has("s", "1.19"));
+
+  std::vector<std::shared_ptr<InstanceFile>> held;
+  Status status;
+  for (int i = 0; i < 40 && status; ++i) {
+    auto instance = (*writer)->BeginInstance(Sop("2." + std::to_string(i)));
+    status = (*instance)->Append(Bytes("s", "x", kMiB));
+    auto file = (*instance)->Publish("");
+    if (file) {
+      held.push_back(std::move(*file));
+    } else {
+      status = Fail(file.error());
+    }
+  }
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, Errc::kNoSpace);
+  EXPECT_EQ(held.size(), 16u) << "twice the limit, for handles in use";
+  held.clear();
+  EXPECT_TRUE(Write(**writer, "s", "3.1", kMiB));
+}
+
+TEST_F(CacheDegraded, AnInstanceInMemoryCanBeWithdrawn) {
+  faults_.creates_fail = true;
+  auto writer = cache_->BeginSeries({Key("s"), Version()});
+  ASSERT_TRUE(Write(**writer, "s", "1.1", 100));
+  auto file = Open("s", "1.1");
+  ASSERT_TRUE((*writer)->Withdraw(Sop("1.1")));
+  EXPECT_EQ((*file)->Read(0, 1).error().code, Errc::kCorrupt);
+  EXPECT_FALSE(Has("s"));
+  ASSERT_TRUE(Write(**writer, "s", "1.1", 101));
+  EXPECT_TRUE(Has("s"));
+}
+
+}  // namespace
+}  // namespace tciafs::cache

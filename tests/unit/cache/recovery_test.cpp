@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// A process dies, or bytes change on the disk, and the next run serves right bytes or none.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include <fstream>
+#include <random>
+
+#include "unit/cache/cache_fixture.h"
+
+namespace tciafs::cache {
+namespace {
+
+constexpr int kSeriesMax = 16;
+constexpr int kInstancesMax = 64;
+
+// What a process about to die has told: shared with its parent.
+struct Told {
+  std::atomic<bool> published[kSeriesMax][kInstancesMax];
+  std::atomic<int> count;
+  std::atomic<bool> finished;
+};
+
+void FlipByte(const std::string& path, int64_t offset, char with = 0x20) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekg(offset);
+  const char byte = static_cast<char>(file.get() ^ with);
+  file.seekp(offset);
+  file.put(byte);
+}
+
+class CacheRecovery : public CacheTest {
+ protected:
+  CacheRecovery()
+      : told_(static_cast<Told*>(::mmap(nullptr, sizeof(Told), PROT_READ | PROT_WRITE,
+                                        MAP_SHARED | MAP_ANONYMOUS, -1, 0))) {}
+  ~CacheRecovery() override { ::munmap(told_, sizeof(Told)); }
+
+  static std::string Name(int number) { return "1." + std::to_string(number); }
+  // Runs in a process of its own; gives its wait status. `watch` runs meanwhile.
+  int InChild(
+      const std::function<int()>& run, const std::function<void(pid_t)>& watch = [](pid_t) {}) {
+    cache_.reset();
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::alarm(20);
+      ::_exit(run());
+    }
+    watch(child);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    return status;
+  }
+  void Publish(SeriesWriter& writer, int series, int instance, int64_t size_bytes) {
+    if (!Write(writer, Name(series), Name(instance), size_bytes)) return;
+    told_->published[series][instance] = true;
+    ++told_->count;
+  }
+  void Forget(int series) {
+    for (auto& published : told_->published[series]) published = false;
+  }
+  void ExpectAllIsWell(const source::SeriesVersion& version) {
+    for (int series = 0; series < kSeriesMax; ++series) {
+      for (const auto& known : cache_->Known(Key(Name(series)), version)) {
+        auto file = cache_->Open(Key(Name(series)), version, known.sop);
+        EXPECT_EQ(file.has_value(), known.cached);
+        if (file) ExpectBytes(**file, Name(series), known.sop.text());
+      }
+      for (int instance = 0; instance < kInstancesMax; ++instance) {
+        if (told_->published[series][instance]) {
+          EXPECT_TRUE(cache_->Open(Key(Name(series)), version, Sop(Name(instance))))
+              << series << "/" << instance << " was published";
+        }
+      }
+    }
+    ExpectAccountsRight();
+  }
+
+  Told* const told_;
+};
+
+TEST_F(CacheRecovery, ADeathAtAnyStepLosesNothingPublished) {
+  const auto live = [&] {
+    if (auto opened = TryOpen()) cache_ = std::move(*opened);
+    auto a = cache_->BeginSeries({Key(Name(0)), Version()});
+    for (int i = 0; i < 3; ++i) Publish(**a, 0, i, kMiB + 500'000);
+    (void)(*a)->MarkVerified();
+    a->reset();
+    auto b = cache_->BeginSeries({Key(Name(1)), Version()});
+    for (int i = 0; i < 3; ++i) Publish(**b, 1, i, 5000);
+    told_->published[1][1] = false;
+    (void)(*b)->Withdraw(Sop(Name(1)));
+    Publish(**b, 1, 1, 6000);
+    (void)(*b)->BeginInstance(Sop(Name(5)));
+    b->reset();
+    Forget(0);
+    (void)cache_->Evict(Key(Name(0)));
+    Forget(1);
+    auto c = cache_->BeginSeries({Key(Name(1)), Version("2020-01-01T05")});
+    for (int i = 0; i < 2; ++i) Publish(**c, 1, i, 7000);
+    told_->finished = true;
+    return 0;
+  };
+  for (int steps = 0; !told_->finished; steps += 3) {
+    SCOPED_TRACE("dies after " + std::to_string(steps) + " steps");
+    ASSERT_LT(steps, 300);
+    options_.directory = temp_.File("cache" + std::to_string(steps));
+    for (int series = 0; series < kSeriesMax; ++series) Forget(series);
+    faults_.steps_before_exit = steps;
+    ASSERT_TRUE(WIFEXITED(InChild(live)));
+    faults_.steps_before_exit = -1;
+    Reopen();
+    ExpectAllIsWell(Version());
+    Reopen();
+    ExpectAccountsRight();
+    if (HasFailure()) break;
+  }
+}
+
+TEST_F(CacheRecovery, AKillAtAnyMomentLosesNothingPublished) {
+  std::mt19937 random(7);
+  const auto live = [&] {
+    auto opened = TryOpen();
+    if (!opened) return 1;
+    cache_ = std::move(*opened);
+    for (int series = 0;; series = (series + 1) % kSeriesMax) {
+      Forget(series);
+      (void)cache_->Evict(Key(Name(series)));
+      auto writer = cache_->BeginSeries({Key(Name(series)), Version()});
+      for (int i = 0; i < kInstancesMax; ++i) Publish(**writer, series, i, 2000 + 100 * i);
+    }
+  };
+  options_.cap_bytes = 256 * kMiB;  // nothing is evicted unasked
+  for (int round = 0; round < 4; ++round) {
+    told_->count = 0;
+    const int published = static_cast<int>(random() % 400);
+    const int status = InChild(live, [&](pid_t child) {
+      while (told_->count < published && ::waitpid(child, nullptr, WNOHANG) == 0) ::usleep(100);
+      ::kill(child, SIGKILL);
+    });
+    (void)status;
+    Reopen();
+    ExpectAllIsWell(Version());
+  }
+}
+
+TEST_F(CacheRecovery, ADamagedBlockIsAMissAndTheRestStays) {
+  ASSERT_TRUE(Fill("s", 2, 3 * kMiB));
+  cache_.reset();
+  FlipByte(DataFile("s", "1.1"), 2 * kMiB + 99);
+  Reopen();
+  auto file = Open("s", "1.1");
+  ASSERT_TRUE(file);
+  EXPECT_TRUE((*file)->Read(0, 2 * kMiB)) << "these blocks are intact";
+  EXPECT_EQ((*file)->Read(2 * kMiB, 1).error().code, Errc::kCorrupt);
+  EXPECT_EQ((*file)->Read(0, 1).error().code, Errc::kCorrupt) << "withdrawn as a whole";
+  EXPECT_EQ(Open("s", "1.1").error().code, Errc::kNotFound);
+  EXPECT_FALSE(cache_->Verified(Key("s"), Version()));
+  EXPECT_EQ(cache_->Known(Key("s"), Version(), Sop("1.1"))->size_bytes, 3 * kMiB);
+  ExpectBytes(**Open("s", "1.2"), "s", "1.2");
+  auto writer = cache_->BeginSeries({Key("s"), Version()});
+  ASSERT_TRUE(Write(**writer, "s", "1.1", 3 * kMiB)) << "and can be fetched again";
+  writer->reset();
+  ExpectBytes(**Open("s", "1.1"), "s", "1.1");
+  file->reset();
+  ExpectAccountsRight();
+}
+
+TEST_F(CacheRecovery, ABlockIsCheckedOncePerRun) {
+  ASSERT_TRUE(Fill("s", 1, 3 * kMiB));
+  Reopen();
+  ExpectBytes(**Open("s", "1.1"), "s", "1.1");
+  FlipByte(DataFile("s", "1.1"), 5);
+  EXPECT_TRUE((*Open("s", "1.1"))->Read(0, 10)) << "known to be intact, also after closing";
+  Reopen();
+  EXPECT_EQ((*Open("s", "1.1"))->Read(0, 10).error().code, Errc::kCorrupt);
+}
+
+TEST_F(CacheRecovery, AFileThatIsShortLongOrGoneIsAMiss) {
+  ASSERT_TRUE(Fill("s", 4, 5000));
+  cache_.reset();
+  std::filesystem::resize_file(DataFile("s", "1.1"), 4999);
+  std::filesystem::resize_file(DataFile("s", "1.2"), 5001);
+  std::filesystem::remove(DataFile("s", "1.3"));
+  Reopen();
+  for (const char* sop : {"1.1", "1.2", "1.3"})
+    EXPECT_EQ(Open("s", sop).error().code, Errc::kNotFound) << sop;
+  ExpectBytes(**Open("s", "1.4"), "s", "1.4");
+  ExpectAccountsRight();
+}
+
+TEST_F(CacheRecovery, AFileCutShortWhileOpenIsCorrupt) {
+  ASSERT_TRUE(Fill("s", 1, 2 * kMiB));
+  Reopen();
+  auto file = Open("s", "1.1");
+  std::filesystem::resize_file(DataFile("s", "1.1"), kMiB + 3);
+  EXPECT_TRUE((*file)->Read(0, 5));
+  EXPECT_EQ((*file)->Read(kMiB, 5).error().code, Errc::kCorrupt);
+}
+
+TEST_F(CacheRecovery, AnUnusableIndexIsSetAsideOnce) {
+  for (const bool format_too : {false, true}) {
+    ASSERT_TRUE(Fill("s", 3, 5000));
+    cache_.reset();
+    std::ofstream(options_.directory + "/index/data.mdb", std::ios::trunc) << "garbage";
+    if (format_too) std::ofstream(options_.directory + "/FORMAT", std::ios::trunc) << "?";
+    Reopen();
+    EXPECT_FALSE(Has("s"));
+    EXPECT_TRUE(std::filesystem::exists(options_.directory + "/index.damaged"));
+    EXPECT_FALSE(std::filesystem::exists(DataFile("s", "1.1")));
+    ExpectAccountsRight();
+  }
+  ASSERT_TRUE(Fill("s", 3, 5000));
+  Reopen();
+  EXPECT_TRUE(Has("s"));
+}
+
+TEST_F(CacheRecovery, AnIndexThatKeepsKillingIsSetAside) {
+  ASSERT_TRUE(Fill("s", 1, 5000));
+  cache_.reset();
+  std::ofstream(options_.directory + "/lock", std::ios::trunc) << "1 checking 2\n";
+  Reopen();
+  EXPECT_TRUE(Has("s")) << "others kill, too";
+  cache_.reset();
+  std::ofstream(options_.directory + "/lock", std::ios::trunc) << "1 checking 3\n";
+  Reopen();
+  EXPECT_FALSE(Has("s"));
+}
+
+// LMDB does not check its pages, so a changed byte may even kill the process; it must never give
+// wrong bytes, and the cache must be usable again after a few attempts.
+TEST_F(CacheRecovery, ChangedBytesInTheIndexNeverGiveWrongBytes) {
+  for (int series = 0; series < 4; ++series) ASSERT_TRUE(Fill(Name(series), 40, 1000));
+  cache_.reset();
+  const std::string index = options_.directory + "/index/data.mdb";
+  const auto size = static_cast<unsigned>(std::filesystem::file_size(index));
+  const auto read_all = [&] {
+    const UniqueFd quiet(::open("/dev/null", O_WRONLY));
+    ::dup2(quiet.get(), STDERR_FILENO);
+    auto opened = TryOpen();
+    if (!opened) return 1;
+    for (int series = 0; series < 4; ++series) {
+      for (int i = 1; i <= 40; ++i) {
+        const auto file = (*opened)->Open(Key(Name(series)), Version(), Sop(Name(i)));
+        if (!file) continue;
+        const auto range = (*file)->Read(0, 1000);
+        if (range && MustRead(**file, 0, 1000) != AsText(Bytes(Name(series), Name(i), 1000)))
+          return 3;
+      }
+    }
+    return 0;
+  };
+  std::mt19937 random(11);
+  for (int round = 0; round < 10; ++round) {
+    for (int flips = 0; flips < 1 << (round / 2); ++flips)
+      FlipByte(index, random() % size, static_cast<char>(1 + random() % 255));
+    int status = -1;
+    for (int attempt = 0; attempt < 6 && status != 0; ++attempt) {
+      status = InChild(read_all);
+      ASSERT_FALSE(WIFEXITED(status) && WEXITSTATUS(status) == 3) << "wrong bytes";
+    }
+    EXPECT_EQ(status, 0) << "round " << round;
+  }
+}
+
+}  // namespace
+}  // namespace tciafs::cache
