@@ -14,7 +14,7 @@
 namespace tciafs::zip {
 namespace {
 
-constexpr size_t kPieceBytesMax = 256 * 1024;  // of what the handler gets at once
+constexpr size_t kPieceBytesMax = size_t{256} << 10;  // of what the handler gets at once
 
 // Takes up to `max_bytes` off the front of `in`.
 ByteView TakeFront(ByteView& in, uint64_t max_bytes) {

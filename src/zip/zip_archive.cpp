@@ -16,7 +16,7 @@
 namespace tciafs::zip {
 namespace {
 
-constexpr size_t kPieceBytesMax = 256 * 1024;  // of what the handler gets at once
+constexpr size_t kPieceBytesMax = size_t{256} << 10;  // of what the handler gets at once
 
 struct ArchiveCloser {
   void operator()(zip_t* archive) const { zip_discard(archive); }

@@ -27,9 +27,9 @@ namespace tciafs::zip {
 namespace {
 
 // Of the data that zip64 allows in its end record; nobody writes any.
-constexpr uint64_t kZip64EndVariableBytesMax = 64 * 1024;
+constexpr uint64_t kZip64EndVariableBytesMax = uint64_t{64} << 10;
 // Of the archive extra data record, which belongs to encrypted directories.
-constexpr uint64_t kArchiveExtraBytesMax = 64 * 1024;
+constexpr uint64_t kArchiveExtraBytesMax = uint64_t{64} << 10;
 
 }  // namespace
 
@@ -61,6 +61,7 @@ struct ZipStream::State {
   Result<bool> Advance(ByteView& in);
   bool Gather(ByteView& in, size_t size_bytes);
   void Await(Phase phase, size_t size_bytes);
+  size_t DropGathered(uint64_t size_bytes);
   void NextRecord();
   void SkipThen(Phase phase, uint64_t size_bytes);
   Result<bool> Skip(ByteView& in);
@@ -165,10 +166,10 @@ Result<bool> ZipStream::State::Advance(ByteView& in) {
 
 bool ZipStream::State::Gather(ByteView& in, size_t size_bytes) {
   if (record_.size() < size_bytes) {
-    const size_t count = std::min(in.size(), size_bytes - record_.size());
-    record_.insert(record_.end(), in.begin(), in.begin() + count);
-    in = in.subspan(count);
-    taken_bytes_ += count;
+    const ByteView piece = in.first(std::min(in.size(), size_bytes - record_.size()));
+    record_.insert(record_.end(), piece.begin(), piece.end());
+    in = in.subspan(piece.size());
+    taken_bytes_ += piece.size();
   }
   return record_.size() >= size_bytes;
 }
@@ -178,9 +179,16 @@ void ZipStream::State::Await(Phase phase, size_t size_bytes) {
   awaited_bytes_ = size_bytes;
 }
 
+// Returns how much was there to drop.
+size_t ZipStream::State::DropGathered(uint64_t size_bytes) {
+  const auto count = std::min<uint64_t>(size_bytes, record_.size());
+  record_.erase(record_.begin(), record_.begin() + static_cast<ptrdiff_t>(count));
+  return static_cast<size_t>(count);
+}
+
 // Leaves behind what was awaited; what was gathered beyond it stays for the next record.
 void ZipStream::State::NextRecord() {
-  record_.erase(record_.begin(), record_.begin() + std::min(awaited_bytes_, record_.size()));
+  DropGathered(awaited_bytes_);
   Await(Phase::kSignature, kSignatureBytes);
 }
 
@@ -192,9 +200,7 @@ void ZipStream::State::SkipThen(Phase phase, uint64_t size_bytes) {
 }
 
 Result<bool> ZipStream::State::Skip(ByteView& in) {
-  const auto gathered = static_cast<size_t>(std::min<uint64_t>(record_.size(), skip_bytes_));
-  record_.erase(record_.begin(), record_.begin() + gathered);
-  skip_bytes_ -= gathered;
+  skip_bytes_ -= DropGathered(skip_bytes_);
   const auto count = static_cast<size_t>(std::min<uint64_t>(in.size(), skip_bytes_));
   in = in.subspan(count);
   taken_bytes_ += count;
@@ -260,7 +266,7 @@ Result<bool> ZipStream::State::BeginEntry() {
 
 Result<bool> ZipStream::State::TakePayload(ByteView& in) {
   const size_t offered_bytes = in.size();
-  const Result<bool> ended = payload_.Take(in);
+  Result<bool> ended = payload_.Take(in);
   taken_bytes_ += offered_bytes - in.size();
   if (!ended || !*ended) return ended;
 

@@ -20,7 +20,7 @@
 namespace tciafs::dicom {
 
 // Enough for every head seen; a file that hides its UID further in is taken for no DICOM.
-inline constexpr size_t kHeadBytesMax = 256 * 1024;
+inline constexpr size_t kHeadBytesMax = size_t{256} << 10;
 
 // The UID; or nullopt when `head` is too short to tell and more may come (`complete` false); or
 // kCorrupt when this is no DICOM file or has no SOPInstanceUID.
