@@ -3,9 +3,12 @@
 #include "http/exchange.h"
 
 #include <fmt/core.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 
 #include <algorithm>
-#include <cstring>
+#include <climits>
 #include <string_view>
 
 #include "http/url.h"
@@ -16,7 +19,8 @@ namespace {
 // Fewer, larger reads for downloads; this is also what may still arrive after a pause.
 constexpr long kDownloadBufferBytes = 128 * 1024;
 constexpr long kMetadataBufferBytes = 16 * 1024;
-constexpr long kKeepAliveSeconds = 60;  // below the idle limit of common NAT boxes
+constexpr long kKeepAliveIdleSeconds = 60;  // below the idle limit of common NAT boxes
+constexpr long kKeepAliveProbeSeconds = 10;
 
 // A line end or a NUL inside would let a value forge further headers.
 bool FitsOnALine(std::string_view text) {
@@ -80,10 +84,10 @@ void Exchange::SetConnection(const CurlOptions& options) {
   Set(CURLOPT_SSL_VERIFYHOST, 2L);
   if (!options.ca_file.empty()) Set(CURLOPT_CAINFO, options.ca_file.c_str());
   Set(CURLOPT_TCP_KEEPALIVE, 1L);
-  Set(CURLOPT_TCP_KEEPIDLE, kKeepAliveSeconds);
-  Set(CURLOPT_TCP_KEEPINTVL, kKeepAliveSeconds);
+  Set(CURLOPT_TCP_KEEPIDLE, kKeepAliveIdleSeconds);
+  Set(CURLOPT_TCP_KEEPINTVL, kKeepAliveProbeSeconds);
   Set(CURLOPT_CONNECTTIMEOUT_MS,
-      static_cast<long>(std::max<int64_t>(request_.connect_timeout_ms, 1)));
+      static_cast<long>(std::clamp<int64_t>(request_.connect_timeout_ms, 1, INT_MAX)));
   // A download is paused by leaving it in the server's socket, which HTTP/2 cannot do: its
   // streams share a connection, and what is in the window must be kept in memory.
   Set(CURLOPT_HTTP_VERSION,
@@ -104,6 +108,8 @@ void Exchange::SetCallbacks() {
   Set(CURLOPT_XFERINFODATA, this);
   Set(CURLOPT_PREREQFUNCTION, &ConnectedCallback);
   Set(CURLOPT_PREREQDATA, this);
+  Set(CURLOPT_SOCKOPTFUNCTION, &SocketCallback);
+  Set(CURLOPT_SOCKOPTDATA, this);
 }
 
 void Exchange::SetMethod(const Call& call) {
@@ -210,6 +216,16 @@ int Exchange::ProgressCallback(void* self, curl_off_t, curl_off_t received, curl
 int Exchange::ConnectedCallback(void* self, char*, char*, int, int) {
   static_cast<Exchange*>(self)->events_.OnConnected();
   return CURL_PREREQFUNC_OK;
+}
+
+// A transfer that has stalled leaves an HTTP/2 connection it shared in use; where the other side is
+// gone, the kernel is to notice soon, lest the next transfers wait on it in turn.
+int Exchange::SocketCallback(void* self, curl_socket_t socket, curlsocktype) {
+  const Request& request = static_cast<Exchange*>(self)->request_;
+  const int64_t longest_ms = std::max(request.stall_timeout_ms, request.connect_timeout_ms);
+  const auto limit_ms = static_cast<unsigned>(std::clamp<int64_t>(longest_ms, 0, INT_MAX));
+  setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit_ms, sizeof limit_ms);  // else without
+  return CURL_SOCKOPT_OK;
 }
 
 }  // namespace tciafs::http

@@ -74,6 +74,7 @@ class Exchange {
   static int ProgressCallback(void* self, curl_off_t, curl_off_t received, curl_off_t,
                               curl_off_t sent);
   static int ConnectedCallback(void* self, char*, char*, int, int);
+  static int SocketCallback(void* self, curl_socket_t socket, curlsocktype);
 
   CURLM* const multi_;
   const uint64_t id_;

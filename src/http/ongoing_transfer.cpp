@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "tciafs/util/log.h"
@@ -24,6 +25,11 @@ bool IsRedirect(int status) {
 bool BecomesGet(int status, const std::string& method) {
   return (status == 303 && method != "HEAD") ||
          ((status == 301 || status == 302) && method == "POST");
+}
+
+// As large as an option may make the wait.
+int64_t Later(int64_t now_ms, int64_t wait_ms) {
+  return now_ms + std::clamp<int64_t>(wait_ms, 0, std::numeric_limits<int64_t>::max() - now_ms);
 }
 
 double Seconds(int64_t ms) { return static_cast<double>(ms) / 1000; }
@@ -63,7 +69,7 @@ Status OngoingTransfer::Check() {
 
 Status OngoingTransfer::BeginAttempt() {
   if (attempts_ == 0)
-    window_end_ms_ = network_.clock.MonotonicMs() + std::max<int64_t>(request_.retry.window_ms, 0);
+    window_end_ms_ = Later(network_.clock.MonotonicMs(), request_.retry.window_ms);
   ++attempts_;
   redirects_ = 0;
   call_ = {request_.url, request_.method, true};
@@ -127,7 +133,7 @@ std::optional<int64_t> OngoingTransfer::RetryDelayMs(int64_t at_least_ms) const 
   if (attempts_ >= request_.retry.attempts_max) return std::nullopt;
   const int64_t delay_ms =
       std::max(network_.backoff.DelayMs(request_.retry, attempts_), at_least_ms);
-  if (network_.clock.MonotonicMs() + delay_ms > window_end_ms_) return std::nullopt;
+  if (Later(network_.clock.MonotonicMs(), delay_ms) > window_end_ms_) return std::nullopt;
   return delay_ms;
 }
 
@@ -141,7 +147,7 @@ std::optional<int64_t> OngoingTransfer::StallsAtMs() {
   if (!connected_ || paused_ || request_.stall_timeout_ms <= 0) return std::nullopt;
   const uint32_t resumes = resumes_;
   if (resumes != std::exchange(resumes_seen_, resumes)) OnProgress();
-  return progress_ms_ + request_.stall_timeout_ms;
+  return Later(progress_ms_, request_.stall_timeout_ms);
 }
 
 void OngoingTransfer::Finish(Result<TransferStats> result) {

@@ -5,7 +5,8 @@
 // from the options or the environment (NO_PROXY honoured). Metadata comes compressed and over
 // HTTP/2 where the server offers it; downloads come as they are over HTTP/1.1, one connection each,
 // so that a paused one waits in the server and not in memory. Redirects are followed within the
-// same scheme, host and port only, so that no token travels elsewhere.
+// same scheme, host and port only, so that no token travels elsewhere. A body shorter than its
+// framing says is an error; a gzip stream that ends early within a whole answer passes unnoticed.
 // Thread-safe. The destructor cancels what is in flight (OnDone with kCancelled) and joins the
 // loop; it must not run in a handler. Transfer handles may outlive the transport.
 #pragma once
