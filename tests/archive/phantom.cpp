@@ -20,7 +20,9 @@ constexpr std::string_view kImplementation = "1.2.826.0.1.3680043.10.1338.1";
 
 constexpr int kAirHounsfield = -1000;
 constexpr int kIntercept = -1024;
-constexpr double kHounsfieldPerUnit = 1000.0;  // of the phantom's density
+constexpr int kWindowCenter = 40;
+constexpr int kWindowWidth = 400;
+constexpr float kDigitHounsfield = 1000;
 
 // Appends elements in Explicit VR Little Endian. The caller keeps the tags ascending.
 class ElementWriter {
@@ -171,8 +173,8 @@ void AppendImageModule(const PhantomSlice& slice, ElementWriter& out) {
   out.Short(0x00280103, 0);
   const bool ct = slice.modality == "CT";
   // Without a rescale the window is one of stored values.
-  out.Text(0x00281050, "DS", Fixed(int64_t{200 - (ct ? 0 : kIntercept)}));
-  out.Text(0x00281051, "DS", "1000");
+  out.Text(0x00281050, "DS", Fixed(int64_t{kWindowCenter - (ct ? 0 : kIntercept)}));
+  out.Text(0x00281051, "DS", fmt::format("{}", kWindowWidth));
   if (!ct) return;
   out.Text(0x00281052, "DS", fmt::format("{}", kIntercept));
   out.Text(0x00281053, "DS", "1");
@@ -196,20 +198,20 @@ std::string FileHead(const PhantomSlice& slice) {
 }
 
 struct Ellipsoid {
-  double density, half_x, half_y, half_z, x, y, z, angle_deg;
+  double hounsfield, half_x, half_y, half_z, x, y, z, angle_deg;
 };
 
 constexpr std::array<Ellipsoid, 10> kHead = {{
-    {1.0, 0.69, 0.92, 0.90, 0, 0, 0, 0},
-    {-0.8, 0.6624, 0.874, 0.88, 0, -0.0184, 0, 0},
-    {-0.2, 0.11, 0.31, 0.42, 0.22, 0, 0, -18},
-    {-0.2, 0.16, 0.41, 0.56, -0.22, 0, 0, 18},
-    {0.1, 0.21, 0.25, 0.40, 0, 0.35, 0.1, 0},
-    {0.1, 0.046, 0.046, 0.10, 0, 0.1, 0.2, 0},
-    {0.1, 0.046, 0.046, 0.10, 0, -0.1, -0.2, 0},
-    {0.1, 0.046, 0.023, 0.10, -0.08, -0.605, 0, 0},
-    {0.1, 0.023, 0.023, 0.10, 0, -0.606, 0.1, 0},
-    {0.1, 0.023, 0.046, 0.10, 0.06, -0.605, -0.1, 0},
+    {1900, 0.69, 0.92, 0.90, 0, 0, 0, 0},
+    {-860, 0.6624, 0.874, 0.88, 0, -0.0184, 0, 0},
+    {-80, 0.11, 0.31, 0.42, 0.22, 0, 0, -18},
+    {-80, 0.16, 0.41, 0.56, -0.22, 0, 0, 18},
+    {60, 0.21, 0.25, 0.40, 0, 0.35, 0.1, 0},
+    {60, 0.046, 0.046, 0.10, 0, 0.1, 0.2, 0},
+    {60, 0.046, 0.046, 0.10, 0, -0.1, -0.2, 0},
+    {60, 0.046, 0.023, 0.10, -0.08, -0.605, 0, 0},
+    {60, 0.023, 0.023, 0.10, 0, -0.606, 0.1, 0},
+    {60, 0.023, 0.046, 0.10, 0.06, -0.605, -0.1, 0},
 }};
 
 // Numbers that look random and are the same everywhere (SplitMix64).
@@ -253,7 +255,7 @@ class Picture {
       if (root <= 0) continue;
       const double middle = e.x - half_q / p;
       const double half_width = std::sqrt(root) / p;
-      AddToRow(row, Column(middle - half_width), Column(middle + half_width), e.density);
+      AddToRow(row, Column(middle - half_width), Column(middle + half_width), e.hounsfield);
     }
   }
 
@@ -277,8 +279,7 @@ class Picture {
     uint64_t random = 0;
     for (size_t i = 0; i < values_.size(); ++i) {
       if (i % 16 == 0) random = noise.Next();
-      const int hounsfield =
-          kAirHounsfield + static_cast<int>(std::lround(values_[i] * kHounsfieldPerUnit));
+      const int hounsfield = kAirHounsfield + static_cast<int>(std::lround(values_[i]));
       const int stored =
           std::clamp(hounsfield - kIntercept + static_cast<int>(random & 15), 0, 4095);
       random >>= 4;
@@ -295,15 +296,15 @@ class Picture {
     return static_cast<int>(
         std::clamp(std::ceil((x + 1) / 2 * columns_ - 0.5), 0.0, static_cast<double>(columns_)));
   }
-  void AddToRow(int row, int first, int end, double density) {
+  void AddToRow(int row, int first, int end, double hounsfield) {
     float* line = &values_[static_cast<size_t>(row) * static_cast<size_t>(columns_)];
-    for (int column = first; column < end; ++column) line[column] += static_cast<float>(density);
+    for (int column = first; column < end; ++column) line[column] += static_cast<float>(hounsfield);
   }
   void FillCell(int left, int top, int size) {
     for (int row = top; row < std::min(top + size, rows_); ++row)
       for (int column = left; column < std::min(left + size, columns_); ++column)
         values_[static_cast<size_t>(row) * static_cast<size_t>(columns_) +
-                static_cast<size_t>(column)] = 2;
+                static_cast<size_t>(column)] = kDigitHounsfield - kAirHounsfield;
   }
 
   int columns_;

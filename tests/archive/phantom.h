@@ -5,7 +5,7 @@
 // the slice's height, some noise, and the instance number in digits. The same PhantomSlice gives
 // the same bytes, always. Pure functions; sizes in bytes, lengths in millimetres.
 // Sources: DICOM PS3.10 (file format), PS3.3 A.3 and A.4 (CT and MR Image IOD); L. Shepp, B. Logan,
-// IEEE Trans. Nucl. Sci. 21 (1974), in the higher-contrast grey levels of P. Toft (1996).
+// IEEE Trans. Nucl. Sci. 21 (1974), with grey levels of our own in Hounsfield units.
 #pragma once
 
 #include <cstdint>

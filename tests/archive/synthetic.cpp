@@ -224,8 +224,9 @@ void SyntheticCollection::FillSeries(int64_t series, const Edition& edition, Ser
   row.annotated = place.patient % 10 == 4;
   row.third_party = third_party;
   row.image_count = spec_.images;
-  row.total_bytes = 0;
-  for (int64_t i = 0; i < spec_.images; ++i) row.total_bytes += FileSize(series, i, edition);
+  row.total_bytes = spec_.images * SizeWithoutComment(place, row.patient_id);
+  for (int64_t i = 0; i < spec_.images; ++i)
+    row.total_bytes += static_cast<int64_t>(CommentBytes(series, i, edition));
   row.submitted = SubmittedAt(place.patient);
   row.license_name = third_party ? "Creative Commons Attribution 4.0 International License"
                                  : "Creative Commons Attribution 3.0 Unported License";
@@ -245,24 +246,18 @@ size_t SyntheticCollection::CommentBytes(int64_t series, int64_t instance,
   return mixed % kCommentSteps * 2 + grown;
 }
 
-int64_t SyntheticCollection::FileSize(int64_t series, int64_t instance,
-                                      const Edition& edition) const {
-  const Place place = PlaceOf(series);
-  size_t id_bytes = 0;
-  if (static_cast<size_t>(place.patient) < spec_.patient_ids.size()) {
-    id_bytes = spec_.patient_ids[static_cast<size_t>(place.patient)].size();
-  } else {
-    id_bytes =
-        spec_.name.size() + 1 + std::max<size_t>(4, fmt::formatted_size("{}", place.patient + 1));
-  }
-  const size_t texts = 2 * (id_bytes + id_bytes % 2) + CommentBytes(series, instance, edition);
+int64_t SyntheticCollection::SizeWithoutComment(const Place& place,
+                                                std::string_view patient_id) const {
+  const size_t texts = 2 * (patient_id.size() + patient_id.size() % 2);  // it is the name, too
   return (IsThirdParty(place) ? third_party_size_ : plain_size_) + static_cast<int64_t>(texts);
 }
 
 Instance SyntheticCollection::InstanceAt(int64_t series, int64_t instance,
                                          const Edition& edition) const {
-  return {fmt::format("{}.{}", SeriesUid(PlaceOf(series)), kInstanceBase + instance),
-          FileSize(series, instance, edition), instance + 1};
+  const Place place = PlaceOf(series);
+  const auto comment_bytes = static_cast<int64_t>(CommentBytes(series, instance, edition));
+  return {fmt::format("{}.{}", SeriesUid(place), kInstanceBase + instance),
+          SizeWithoutComment(place, PatientId(place.patient)) + comment_bytes, instance + 1};
 }
 
 PhantomSlice SyntheticCollection::Slice(int64_t series, int64_t instance,

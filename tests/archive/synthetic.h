@@ -75,7 +75,7 @@ class SyntheticCollection final : public Collection {
   std::optional<std::vector<int64_t>> ParseUid(std::string_view uid, size_t depth) const;
   Second SubmittedAt(int64_t patient) const;
   size_t CommentBytes(int64_t series, int64_t instance, const Edition& edition) const;
-  int64_t FileSize(int64_t series, int64_t instance, const Edition& edition) const;
+  int64_t SizeWithoutComment(const Place& place, std::string_view patient_id) const;
   PhantomSlice Slice(int64_t series, int64_t instance, const Edition& edition) const;
 
   const SyntheticSpec spec_;
