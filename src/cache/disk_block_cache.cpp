@@ -182,6 +182,8 @@ Result<std::shared_ptr<InstanceFile>> DiskBlockCache::OpenIn(const SeriesRef& se
     uint64_t changes = 0;
     {
       MutexLock lock(mutex_);
+      const auto current = series_.find(series->id);
+      if (current == series_.end() || current->second != series) return Miss(sop);  // dropped
       if (series->wiping || series->withdrawing.count(sop) != 0) return Miss(sop);
       if (auto live = LiveLocked(*series, sop)) {
         TouchLocked(series);

@@ -127,23 +127,25 @@ void DiskBlockCache::Wipe(const SeriesRef& series, Remember remember) {
     series->entry.verified = false;
     series->entry.unsettled = true;
   }
-  Status status = index_->Forget(series->id, keep_known, [&] {
+  const auto take = [&] {
     MutexLock lock(mutex_);
     return series->entry;
-  });
-  if (status) {
-    status = RemoveFiles(series->id);
-  } else {
-    (void)RemoveFiles(series->id);  // a record without its file is only a miss
+  };
+  Status forgotten = index_->Forget(series->id, keep_known, take);
+  if (!forgotten && forgotten.error().code == Errc::kNoSpace) {
+    PruneRemembered(/*much=*/true);
+    forgotten = index_->Forget(series->id, keep_known, take);
   }
-  if (!status) NoteDiskFailure(status.error());
+  const Status removed = RemoveFiles(series->id);  // a record without its file is only a miss
+  if (!forgotten) NoteDiskFailure(forgotten.error());
+  if (!removed) NoteDiskFailure(removed.error());
   const int64_t index_bytes = index_->file_bytes();
   {
     MutexLock lock(mutex_);
     space_.set_index_bytes(index_bytes);
-    space_.Release(freed_bytes);
+    if (removed) space_.Release(freed_bytes);
     // Else the next run looks after what is left.
-    if (status) series->entry.unsettled = false;
+    if (forgotten && removed) series->entry.unsettled = false;
     EditLocked(series);
     series->wiping = false;
     --wipes_;

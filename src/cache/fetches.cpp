@@ -31,6 +31,7 @@ Result<std::unique_ptr<SeriesWriter>> DiskBlockCache::BeginSeries(const SeriesPl
   bool other_version = false;
   {
     MutexLock lock(mutex_);
+    while (!series->withdrawing.empty()) settled_.Wait(mutex_);
     other_version = !source::SameVersion(series->entry.version, plan.version);
     if (other_version) MarkWipingLocked(*series);
   }

@@ -104,6 +104,7 @@ Status DiskInstanceWriter::MoveToMemory() {
   Discard();
   fd_ = std::move(memory);
   in_memory_ = true;
+  fetch_->NoteInMemory();
   return {};
 }
 

@@ -91,7 +91,7 @@ Status DiskSeriesWriter::Withdraw(const source::SopUid& sop) {
 }
 
 Status DiskSeriesWriter::MarkVerified() {
-  fetch_->cache.MarkVerified(fetch_->series);
+  if (fetch_->all_on_disk()) fetch_->cache.MarkVerified(fetch_->series);
   (void)fetch_->Settle();  // where the disk fails the series is not kept, which is no fault of its
   return {};
 }

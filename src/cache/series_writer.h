@@ -35,6 +35,9 @@ class SeriesFetch {
   // Takes the descriptor only if it succeeds.
   Result<std::shared_ptr<StoredInstance>> Publish(const source::SopUid& sop, UniqueFd& fd,
                                                   const InstanceEntry& entry, bool was_known);
+  // From now on the series is not as it was fetched: a part is in memory only.
+  void NoteInMemory() { all_on_disk_ = false; }
+  bool all_on_disk() const { return all_on_disk_; }
   // Commits and, if that covers all that was journaled, empties the journal.
   Status Settle();
 
@@ -44,6 +47,7 @@ class SeriesFetch {
 
  private:
   std::atomic<bool> on_disk_ = false;
+  std::atomic<bool> all_on_disk_ = true;
   std::atomic<int> temporaries_ = 0;
   Mutex mutex_;
   std::optional<Journal> journal_ TCIAFS_GUARDED_BY(mutex_);
