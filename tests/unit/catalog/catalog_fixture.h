@@ -160,7 +160,7 @@ class CatalogFixture : public ::testing::Test {
   std::shared_ptr<CatalogStore> store_;
   std::unique_ptr<Catalog> catalog_;
 
-  const ObjectPath root_;
+  const ObjectPath root_{};
   const ObjectPath c_ = root_.Child("C", 0);
   const ObjectPath p0_ = c_.Child("P0000", 0);
 
