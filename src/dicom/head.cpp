@@ -50,6 +50,8 @@ class HeadReading {
   // kOk: either uid() or failure() is there.
   Outcome Read();
   const std::string& uid() const { return uid_; }
+  // What the file meta information says, for where the data set says nothing.
+  const std::string& meta_uid() const { return meta_uid_; }
   const std::string& failure() const { return failure_; }
 
  private:
@@ -66,6 +68,7 @@ class HeadReading {
   const bool more_may_come_;
   ElementReader reader_;
   std::string transfer_syntax_;
+  std::string meta_uid_;
   std::string uid_;
   std::string failure_;
 };
@@ -108,9 +111,9 @@ Outcome HeadReading::ReadMeta() {
     outcome = reader_.Peek(encoding, element);
     if (outcome != Outcome::kOk) return outcome;
     if (GroupOf(element.tag) != kMetaGroup) return Outcome::kOk;
-    if (element.tag == kMediaStorageSopInstanceUid) outcome = ReadUid(element, uid_);
+    if (element.tag == kMediaStorageSopInstanceUid) outcome = ReadUid(element, meta_uid_);
     if (element.tag == kTransferSyntaxUid) outcome = ReadUid(element, transfer_syntax_);
-    if (outcome != Outcome::kOk || !uid_.empty()) return outcome;
+    if (outcome != Outcome::kOk) return outcome;
     outcome = reader_.StepOver(encoding, element);
     if (outcome != Outcome::kOk) return outcome;
   }
@@ -156,17 +159,14 @@ Result<std::optional<std::string>> FindSopInstanceUid(ByteView head, bool comple
   const bool more_may_come = !complete && head.size() < kHeadBytesMax;
   head = head.first(std::min(head.size(), kHeadBytesMax));
   HeadReading reading(head, more_may_come);
-  switch (reading.Read()) {
-    case Outcome::kDamaged:
-      return NoDicom("its data elements are damaged");
-    case Outcome::kShort:
-      if (more_may_come) return std::nullopt;
-      return NoDicom(fmt::format("no SOPInstanceUID in its first {} bytes", head.size()));
-    case Outcome::kOk:
-      break;
-  }
-  if (!reading.failure().empty()) return NoDicom(reading.failure());
-  return reading.uid();
+  const Outcome outcome = reading.Read();
+  if (outcome == Outcome::kShort && more_may_come) return std::nullopt;
+  if (outcome == Outcome::kOk && !reading.uid().empty()) return reading.uid();
+  if (!reading.meta_uid().empty()) return reading.meta_uid();
+  if (outcome == Outcome::kDamaged) return NoDicom("its data elements are damaged");
+  if (outcome == Outcome::kShort)
+    return NoDicom(fmt::format("no SOPInstanceUID in its first {} bytes", head.size()));
+  return NoDicom(reading.failure());
 }
 
 }  // namespace tciafs::dicom

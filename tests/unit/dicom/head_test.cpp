@@ -119,16 +119,29 @@ const std::vector<Syntax> kSyntaxes = {{kImplicit, false, false},
                                        {kBig, true, true},
                                        {"1.2.840.10008.1.2.4.70", true, false}};
 
-TEST(FindSopInstanceUid, TakesItFromTheFileMeta) {
-  for (const std::string& syntax : {kImplicit, kExplicit, kBig, kDeflated}) {
-    DataSet meta;
-    meta.Add(2, 0, "UL", std::string("\x0a\0\0\0", 4)).Add(2, 1, "OB", std::string("\0\1", 2));
-    meta.Uid(2, 2, "1.2.840.10008.5.1.4.1.1.2").Uid(2, 3, kUid).Uid(2, 0x10, syntax);
-    // It wins over the data set's, and does not wait for it.
-    const DataSet data = DataSet().Beginning().Uid(8, 0x18, kOtherUid);
-    ExpectUidHoweverShort(Preamble() + meta.bytes() + data.bytes(), kUid);
-    ExpectUidHoweverShort(Preamble() + meta.bytes(), kUid);
+std::string MetaWithUid(const std::string& transfer_syntax, const std::string& uid) {
+  DataSet meta;
+  meta.Add(2, 0, "UL", std::string("\x0a\0\0\0", 4)).Add(2, 1, "OB", std::string("\0\1", 2));
+  meta.Uid(2, 2, "1.2.840.10008.5.1.4.1.1.2").Uid(2, 3, uid).Uid(2, 0x10, transfer_syntax);
+  return meta.bytes();
+}
+
+TEST(FindSopInstanceUid, TheDataSetGoesBeforeTheFileMeta) {
+  for (const std::string& syntax : {kImplicit, kExplicit, kBig}) {
+    const std::string file = Preamble() + MetaWithUid(syntax, kOtherUid) +
+                             DataSet().Beginning().Uid(8, 0x18, kUid).bytes();
+    EXPECT_EQ(UidOf(file), kUid);
+    EXPECT_EQ(UidOf(file.substr(0, file.size() - 4), false), "(more)");
   }
+}
+
+TEST(FindSopInstanceUid, TheFileMetaServesWhereTheDataSetDoesNotTell) {
+  const DataSet none = DataSet().Beginning().Add(0x10, 0x10, "PN", "Doe^Jane");
+  const DataSet unusable = DataSet().Beginning().Add(8, 0x18, "UI", "a/b ");
+  for (const std::string& data :
+       {std::string(), none.bytes(), unusable.bytes(), std::string(60, '\xff')})
+    EXPECT_EQ(UidOf(Preamble() + MetaWithUid(kExplicit, kUid) + data), kUid);
+  EXPECT_EQ(UidOf(Preamble() + MetaWithUid(kDeflated, kUid) + std::string(500, 'z'), false), kUid);
 }
 
 TEST(FindSopInstanceUid, TakesItFromTheDataSetInEverySyntax) {
