@@ -40,6 +40,7 @@ class Crashes(harness.MountCase):
         server = self.archive("--synthetic", "C:patients=1,studies=1,series=1,images=10,size=64x64")
         truth = server.truth("C")
         mount = self.mount(server)
+        self.assertEqual(harness.walk_files(mount.path), sorted(truth))
         for path, (md5, _) in truth.items():
             self.assertEqual(harness.md5_of(mount / path), md5)
         mount.kill()

@@ -59,14 +59,14 @@ class Downloads(harness.MountCase):
     def test_short_zip_is_healed(self):
         server, mount, truth = self.series("images=8")
         server.plan({"endpoint": "*/getImage*", "times": 1, "action": "drop_entries",
-                     "entries": [2, 5]})
+                     "k": [2, 5]})
         self.assertEqual(self.read_all(mount, truth), truth)
         # Exactly what was missing was asked for again, unless the whole series was.
         self.assertLessEqual(server.requests("images"), 4, server.counters())
 
     def test_what_stays_missing_is_an_error_and_the_rest_is_readable(self):
         server, mount, truth = self.series("images=6")
-        server.plan({"endpoint": "*/getImage*", "times": -1, "action": "drop_entries", "entries": [3]},
+        server.plan({"endpoint": "*/getImage*", "times": -1, "action": "drop_entries", "k": 3},
                     {"endpoint": "*/getSingleImage", "times": -1, "action": "status", "code": 500})
         outcomes = self.read_all(mount, truth)
         missing = [path for path, outcome in outcomes.items() if outcome == "EIO"]
@@ -78,13 +78,13 @@ class Downloads(harness.MountCase):
         self.assertTrue(reason)
 
     def test_damage_on_the_way_never_reaches_a_reader(self):
-        for action in ({"action": "corrupt", "entry": 2}, {"action": "wrong_crc", "entry": 2},
-                       {"action": "wrong_md5", "entry": 2},
-                       {"action": "reset_after_bytes", "bytes": 9000},
-                       {"action": "close_after_bytes", "bytes": 9000}, {"action": "empty_zip"},
+        for action in ({"action": "corrupt", "k": 2}, {"action": "wrong_crc", "k": 2},
+                       {"action": "wrong_md5", "k": 2},
+                       {"action": "reset_after_bytes", "n": 9000},
+                       {"action": "close_after_bytes", "n": 9000}, {"action": "empty_zip"},
                        {"action": "license_only"}, {"action": "html"}, {"action": "no_md5"},
-                       {"action": "duplicate_entry", "entry": 1}, {"action": "evil_names"},
-                       {"action": "foreign_instance"}, {"action": "not_dicom", "entry": 1}):
+                       {"action": "duplicate_entry", "k": 1}, {"action": "evil_names"},
+                       {"action": "foreign_instance"}, {"action": "not_dicom", "k": 1}):
             with self.subTest(action=action):
                 server, mount, truth = self.series("images=6,size=64x64")
                 server.plan({"endpoint": "*/getImage*", "times": 1, **action})

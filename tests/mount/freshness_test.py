@@ -61,7 +61,7 @@ class Freshness(harness.MountCase):
     def test_a_stale_listing_is_answered_before_its_renewal(self):
         mount = self.mount_with_ttl()
         os.listdir(mount / "A")
-        self.server.plan({"endpoint": "*", "times": -1, "action": "latency_ms", "latency_ms": 5000})
+        self.server.plan({"endpoint": "*", "times": -1, "action": "latency_ms", "n": 5000})
         time.sleep(TTL_S + 0.2)
         start = time.monotonic()
         self.assertEqual(len(os.listdir(mount / "A")), 4)

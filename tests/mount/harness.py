@@ -101,6 +101,10 @@ class Archive:
                 self.process.kill()
                 self.process.wait()
 
+    def end(self):
+        self.stop()
+        self._log.close()
+
     def restart(self):
         """Back on the same port, with a fresh state."""
         self.stop()
@@ -119,8 +123,15 @@ class Archive:
         return self.counters()["totals"][kind]
 
     def endpoint_requests(self, pattern):
-        return sum(row["requests"] for name, row in self.counters()["endpoints"].items()
-                   if pattern in name)
+        return self._sum("requests", pattern)
+
+    def active(self, pattern=""):
+        """Requests being answered right now."""
+        return self._sum("active", pattern)
+
+    def _sum(self, figure, pattern):
+        return sum(row[figure] for name, row in self.counters().items()
+                   if name != "totals" and pattern in name)
 
     def reset(self):
         self._request("reset", {})
@@ -224,7 +235,7 @@ class MountCase(unittest.TestCase):
 
     def archive(self, *arguments):
         archive = Archive(self.directory, *arguments)
-        self.addCleanup(archive.stop)
+        self.addCleanup(archive.end)
         return archive
 
     def mount(self, *servers, options=(), cache=None, **keywords):

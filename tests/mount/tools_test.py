@@ -26,9 +26,9 @@ class Tools(harness.MountCase):
             self.pairs.append((mount / path, plain))
 
     def assert_same_output(self, *command):
-        """`{}` in the command is a file; compared for every file of every series."""
+        """`{}` in the command is a file; compared for the first files of every series."""
         for mounted, plain in self.pairs:
-            for name in sorted(os.listdir(plain)):
+            for name in sorted(os.listdir(plain))[:3]:
                 outputs = []
                 for directory in (mounted, plain):
                     words = [word.replace("{}", os.path.join(directory, name)) for word in command]
@@ -45,8 +45,8 @@ class Tools(harness.MountCase):
         self.assert_same_output("gdcminfo", "{}")
 
     def test_pydicom(self):
-        script = ("import pydicom,sys; d=pydicom.dcmread(sys.argv[1]);"
-                  "print(d.SOPInstanceUID, d.pixel_array.sum() if 'PixelData' in d else len(d))")
+        script = ("import hashlib,pydicom,sys; d=pydicom.dcmread(sys.argv[1]); print(d);"
+                  "print(hashlib.md5(d.get('PixelData', b'')).hexdigest())")
         mounted, plain = self.pairs[0]
         self.pairs = [(mounted, plain)]
         self.assert_same_output("/usr/bin/python3", "-c", script, "{}")

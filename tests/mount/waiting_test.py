@@ -58,7 +58,7 @@ class Blocked(harness.MountCase):
             thread.start()
         for _ in threads:
             started.acquire()
-        harness.wait_for(lambda: self.server.counters()["totals"]["active"] >= 2, "downloads stall")
+        harness.wait_for(lambda: self.server.active("Image") >= 2, "downloads stall")
         return threads, outcomes
 
     def test_a_thousand_blocked_readers_slow_nobody_and_unmount_ends_them(self):
@@ -78,7 +78,7 @@ class Blocked(harness.MountCase):
 
     def test_interrupt_ends_a_blocked_cat_at_once(self):
         cat = self.background("cat", self.mounted / self.slow[0])
-        harness.wait_for(lambda: self.server.counters()["totals"]["active"] >= 1, "cat waits")
+        harness.wait_for(lambda: self.server.active("Image") >= 1, "cat waits")
         cat.send_signal(signal.SIGINT)
         self.assertEqual(cat.wait(5), -signal.SIGINT)
 
@@ -96,7 +96,7 @@ class Blocked(harness.MountCase):
             with self.subTest(signal=signal_number):
                 mount = self.mount(self.server, cache=self.cache + str(int(signal_number)))
                 reader = self.background("cat", mount / self.slow[0], stdout=harness.DISCARD, stderr=harness.DISCARD)
-                harness.wait_for(lambda: self.server.counters()["totals"]["active"] > 0, "a download")
+                harness.wait_for(lambda: self.server.active("Image") > 0, "a download")
                 mount.process.send_signal(signal_number)
                 self.assertEqual(mount.process.wait(10), 0)
                 self.assertFalse(harness.is_mounted(mount.path))
@@ -110,7 +110,7 @@ class Deadlines(harness.MountCase):
         mount = self.mount(server, options=["--io-timeout", "500ms"])
         paths = harness.walk_files(mount / "A")
         for action in ({"action": "stall_before_head"},
-                       {"action": "stall_after_bytes", "bytes": 20000}):
+                       {"action": "stall_after_bytes", "n": 20000}):
             with self.subTest(action=action):
                 server.plan({"endpoint": "*/getImage*", "times": -1, **action})
                 start = time.monotonic()
@@ -127,7 +127,7 @@ class Deadlines(harness.MountCase):
         mount = self.mount(server, options=["--io-timeout", "700ms"])
         truth = server.truth("A")
         server.plan({"endpoint": "*/getImage*", "times": -1, "action": "drip",
-                     "bandwidth_bytes_per_s": 12000})
+                     "n": 12000})
         for path, (md5, _) in truth.items():
             self.assertEqual(harness.md5_of(mount / path), md5)
 
