@@ -25,15 +25,18 @@ class Connection {
   // False if the client went away meanwhile, or the server stops.
   bool Sleep(int64_t ms) const;
   void WaitUntilGone() const;
-  // Closing will send a TCP reset and drop what is still to be sent. False is remembered by the
-  // connection: nothing more is written.
+  // Nothing more is written, and closing will send a TCP reset and drop what is still on its way.
   void ArmReset();
   bool broken() const { return broken_; }
+  // The reply under way is the last.
+  void EndAfterReply() { ending_ = true; }
+  bool ending() const { return ending_ || broken_; }
 
  private:
   int fd_;
   int stop_fd_;
   bool broken_ = false;
+  bool ending_ = false;
 };
 
 }  // namespace tciafs::archive

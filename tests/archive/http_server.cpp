@@ -213,18 +213,17 @@ class HttpServer::Listener final : public httplib::Server {
     Post(".*", [this](const httplib::Request& in, httplib::Response& out,
                       const httplib::ContentReader& reader) {
       std::string body;
-      reader([&](const char* bytes, size_t size) {
+      const bool whole = reader([&](const char* bytes, size_t size) {
         body.append(bytes, size);
         return body.size() <= kRequestBodyMax;
       });
+      if (!whole) return Refuse(HtmlErrorReply(413), out);
       Serve(in, std::move(body), out);
     });
     set_pre_routing_handler([](const httplib::Request& in, httplib::Response& out) {
       if (in.method == "GET" || in.method == "HEAD" || in.method == "POST")
         return HandlerResponse::Unhandled;
-      const Reply refusal = WrongMethodReply();
-      out.status = refusal.status;
-      out.set_content(refusal.body, refusal.content_type);
+      Refuse(WrongMethodReply(), out);
       return HandlerResponse::Handled;
     });
   }
@@ -254,18 +253,27 @@ class HttpServer::Listener final : public httplib::Server {
     ConnectionStream stream(connection);
     current_ = &connection;
     bool closed = false;
-    for (size_t left = kRequestsPerConnection; left > 0 && !closed; --left) {
+    for (size_t left = kRequestsPerConnection; left > 0 && !closed && !connection.ending();
+         --left) {
       if (!connection.WaitReadable(kIdleConnectionMs)) break;
       // Neither ranges nor compression: the archive knows neither.
       const auto forget = [](httplib::Request& request) {
         request.ranges.clear();
         request.headers.erase("Accept-Encoding");
       };
-      if (!process_request(stream, left == 1, closed, forget) || connection.broken()) break;
+      if (!process_request(stream, left == 1, closed, forget)) break;
     }
     current_ = nullptr;
     if (!connection.broken()) ::shutdown(fd, SHUT_RDWR);
     return true;
+  }
+
+  // Without reading what is left of the request, so nothing can follow it.
+  static void Refuse(const Reply& refusal, httplib::Response& out) {
+    current_->EndAfterReply();
+    out.status = refusal.status;
+    out.set_header("Connection", "close");
+    out.set_content(refusal.body, refusal.content_type);
   }
 
   static Request Translate(const httplib::Request& in, std::string body) {

@@ -13,6 +13,8 @@ std::string_view ReasonOf(int status) {
       return "OK";
     case 404:
       return "Not Found";
+    case 413:
+      return "Request Entity Too Large";
     case 502:
       return "Bad Gateway";
     case 503:

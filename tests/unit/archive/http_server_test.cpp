@@ -133,6 +133,18 @@ TEST_F(HttpServerTest, TranslatesRequests) {
   EXPECT_THAT(poster.Read().bytes, EndsWith("|-|" + form.substr(5) + "|-|"));
 }
 
+TEST_F(HttpServerTest, RefusesOtherMethodsAndLongForms) {
+  ServeBody("x", false, {});
+  Client deleting(server_->port());
+  deleting.Send("DELETE / HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_THAT(deleting.Read().bytes, HasSubstr("HTTP 405 Method Not Allowed"));
+  Client posting(server_->port());
+  const std::string body(11 << 20, 'x');
+  posting.Send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body.size()) +
+               "\r\n\r\n" + body);
+  EXPECT_THAT(posting.Read(12).bytes, HasSubstr("HTTP/1.1 413"));
+}
+
 TEST_F(HttpServerTest, ResetsTheConnection) {
   for (const bool chunked : {true, false}) {
     ServeBody(std::string(5000, 'x'), chunked, {.reset_after_bytes = 100});
