@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -33,9 +35,9 @@ inline const bool kTemporaryFilesInMemory =
 inline std::vector<std::byte> PatternBytes(const std::string& seed, int64_t size_bytes) {
   uint64_t state = std::hash<std::string>{}(seed) | 1;
   std::vector<std::byte> bytes(static_cast<size_t>(size_bytes));
-  for (std::byte& byte : bytes) {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    byte = static_cast<std::byte>(state >> 56);
+  for (size_t at = 0; at < bytes.size(); at += sizeof state) {
+    state = (state ^ state >> 29) * 6364136223846793005u + 1442695040888963407u;
+    std::memcpy(&bytes[at], &state, std::min(sizeof state, bytes.size() - at));
   }
   return bytes;
 }

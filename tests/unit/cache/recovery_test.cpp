@@ -135,9 +135,9 @@ TEST_F(CacheRecovery, AKillAtAnyMomentLosesNothingPublished) {
     }
   };
   options_.cap_bytes = 256 * kMiB;  // nothing is evicted unasked
-  for (int round = 0; round < 4; ++round) {
+  for (int round = 0; round < 3; ++round) {
     told_->count = 0;
-    const int published = static_cast<int>(random() % 400);
+    const int published = static_cast<int>(random() % 200);
     const int status = InChild(live, [&](pid_t child) {
       while (told_->count < published && ::waitpid(child, nullptr, WNOHANG) == 0) ::usleep(100);
       ::kill(child, SIGKILL);
