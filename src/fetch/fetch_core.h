@@ -19,13 +19,13 @@ namespace tciafs::fetch {
 
 struct FetchCore {
   FetchCore(const FetchOptions& fetch_options, cache::BlockCache& block_cache,
-            const Clock& system_clock, Executor& worker_executor, Scheduler& timer_scheduler)
+            const Clock& given_clock, Executor& worker_executor, Scheduler& timer_scheduler)
       : options(fetch_options),
         cache(block_cache),
-        clock(system_clock),
+        clock(given_clock),
         executor(worker_executor),
         scheduler(timer_scheduler),
-        failures(system_clock, fetch_options.failure_memory_ms) {}
+        failures(given_clock, fetch_options.failure_memory_ms) {}
 
   const FetchOptions options;
   cache::BlockCache& cache;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the tciafs authors
 //
-// md5hashes.csv of a downloaded zip: header "Filename,MD5Hash", then one unquoted line per entry,
-// in no order. Collected in memory (bounded) and read when the entry has ended. Not thread-safe.
+// The md5hashes.csv of a downloaded zip: header "Filename,MD5Hash", then one unquoted line per
+// entry, in no order. Collected in memory (bounded) and read when the entry has ended. Not
+// thread-safe.
 #pragma once
 
 #include <string>
