@@ -188,7 +188,7 @@ std::string RootListing::LastError() const {
     const auto error = context_.failures.Last(context_.roots[server]);
     if (!error) continue;
     if (!errors.empty()) errors += "; ";
-    errors += context_.sources[server]->name() + ": " + error->message;
+    errors += error->message;
   }
   return errors;
 }

@@ -212,9 +212,7 @@ std::vector<std::string> ArchiveStack::Probe(int64_t patience_ms) {
   stop.request_stop();
   std::vector<std::string> problems;
   for (const catalog::ServerHealth& server : parts_->catalog->Health())
-    if (!server.last_error.empty())
-      problems.push_back("mounted, but " + server.name +
-                         " does not answer as it should: " + server.last_error);
+    if (!server.last_error.empty()) problems.push_back("mounted, but " + server.last_error);
   return problems;
 }
 

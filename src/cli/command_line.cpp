@@ -128,7 +128,10 @@ int Main(int argc, char** argv) {
   } catch (const CLI::Success& asked) {  // --help, --version
     return app.exit(asked);
   } catch (const CLI::ParseError& wrong) {
-    std::fprintf(stderr, "tciafs: %s\nTry 'tciafs --help'.\n", wrong.what());
+    std::string what = wrong.what();
+    if (argc > 1 && argv[1][0] != '-' && app.get_subcommands().empty())
+      what = "there is no subcommand '" + std::string(argv[1]) + "'";
+    std::fprintf(stderr, "tciafs: %s\nTry 'tciafs --help'.\n", what.c_str());
     return static_cast<int>(ExitCode::kUsage);
   }
   if (mount->parsed())

@@ -34,7 +34,7 @@ Errc CodeOf400(std::string_view body) {
 Errc CodeOf500(const Question& question, std::string_view body, Refusal& refusal) {
   if (Has(body, "HTTP 404") || Has(body, "HTTP 405")) {
     refusal.no_such_path = true;
-    return Errc::kUnsupported;
+    return Errc::kUnavailable;
   }
   if (Has(body, "HTTP 401")) {
     refusal.token_refused = true;
@@ -61,7 +61,7 @@ Errc CodeOf(const Question& question, int status, std::string_view body, Refusal
       const bool image = question.kind == Question::Kind::kSeriesImages ||
                          question.kind == Question::Kind::kSingleImage;
       refusal.no_such_path = !image || status == 405 || LooksLikeHtml(body);
-      return image ? Errc::kNotFound : Errc::kUnsupported;
+      return image ? Errc::kNotFound : Errc::kUnavailable;
     }
     case 429:
       return Errc::kThrottled;
@@ -102,7 +102,11 @@ Error ReadWrongBody(const Question& question, std::string_view wanted, std::stri
 }
 
 Error Within(const Question& question, const Error& error) {
-  return error.Within(question.endpoint).Within(question.host);
+  // The network's messages name the host already.
+  Error bare = error;
+  const std::string named = question.host + ": ";
+  if (bare.message.starts_with(named)) bare.message.erase(0, named.size());
+  return bare.Within(question.endpoint).Within(question.host);
 }
 
 std::string QuoteBody(std::string_view body) {

@@ -149,6 +149,10 @@ void FamilyChoice::Judge(const std::shared_ptr<Probe>& probe, std::optional<Refu
 
 // No family listed anything.
 void FamilyChoice::Conclude(const std::shared_ptr<Probe>& probe) {
+  if (!probe->empty && probe->error_is_no_such_path)
+    return waiting_.Complete(
+        Fail(Errc::kUnavailable,
+             endpoints_.host() + ": no NBIA API at this address (" + probe->error->message + ")"));
   if (!probe->empty) return waiting_.Complete(Fail(*probe->error));
   {
     MutexLock lock(mutex_);

@@ -94,7 +94,7 @@ TEST_F(ListingTest, ARememberedFamilyThatIsGoneIsSettledAnew) {
 TEST_F(ListingTest, AFixedFamilyIsNeverDoubted) {
   UseFamily(ApiFamily::kV1);
   const auto answer = Patients("C");
-  EXPECT_EQ(answer.error(), Errc::kUnsupported);
+  EXPECT_EQ(answer.error(), Errc::kUnavailable);
   EXPECT_EQ(transport_.Count(), 1u);
 }
 
