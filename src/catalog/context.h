@@ -14,12 +14,12 @@
 #include <vector>
 
 #include "catalog/directory_store.h"
-#include "catalog/gate.h"
 #include "catalog/listing_cache.h"
 #include "catalog/request_memory.h"
 #include "catalog/row_tree.h"
 #include "catalog/walk_detector.h"
 #include "tciafs/catalog/lmdb_catalog.h"
+#include "tciafs/util/gate.h"
 
 namespace tciafs::catalog {
 

@@ -30,6 +30,7 @@ class LmdbCatalog final : public Catalog {
   ~LmdbCatalog() override {
     context_.stop.request_stop();
     context_.gate.Close();
+    context_.gate.WaitUntilEmpty();
     renewals_.Abort();
   }
 

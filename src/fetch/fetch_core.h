@@ -9,11 +9,11 @@
 #include <atomic>
 
 #include "fetch/failure_memory.h"
-#include "fetch/gate.h"
 #include "tciafs/cache/block_cache.h"
 #include "tciafs/fetch/series_fetcher.h"
 #include "tciafs/util/clock.h"
 #include "tciafs/util/executor.h"
+#include "tciafs/util/gate.h"
 
 namespace tciafs::fetch {
 

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the tciafs authors
-#include "fetch/gate.h"
+#include "tciafs/util/gate.h"
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <latch>
 #include <thread>
 
-namespace tciafs::fetch {
+namespace tciafs {
 namespace {
 
 TEST(Gate, RefusesOnceClosed) {
@@ -37,5 +38,22 @@ TEST(Gate, WaitsForWhoeverIsInside) {
   visitor.join();
 }
 
+TEST(Gate, GuardedFunctionsDoNothingOnceClosedAndMayOutliveIt) {
+  int calls = 0;
+  std::function<void()> guarded;
+  std::function<int()> guarded_value;
+  {
+    Gate gate;
+    guarded = gate.Guard([&calls] { ++calls; });
+    guarded_value = gate.GuardOr(-1, [&calls] { return ++calls; });
+    guarded();
+    EXPECT_EQ(guarded_value(), 2);
+    gate.Close();
+  }
+  guarded();
+  EXPECT_EQ(guarded_value(), -1);
+  EXPECT_EQ(calls, 2);
+}
+
 }  // namespace
-}  // namespace tciafs::fetch
+}  // namespace tciafs

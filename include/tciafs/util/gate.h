@@ -2,9 +2,9 @@
 // Copyright the tciafs authors
 //
 // Lets callbacks that may come late (from a source, a timer, an executor) touch their owner only
-// while it lives. A guarded function runs inside a pass; once the gate is closed it does nothing.
-// Close waits for the passes under way, so it must not be called from inside one. Thread-safe; the
-// guarded functions may outlive the gate.
+// while it lives: whatever enters takes a Pass first and does nothing if it gets none. Close
+// refuses new passes, WaitUntilEmpty waits for those under way and must not be called from inside
+// one. Passes nest. Thread-safe; guarded functions may outlive the gate.
 #pragma once
 
 #include <memory>
@@ -12,7 +12,7 @@
 
 #include "tciafs/util/mutex.h"
 
-namespace tciafs::catalog {
+namespace tciafs {
 
 class Gate {
  private:
@@ -26,6 +26,7 @@ class Gate {
  public:
   class Pass {
    public:
+    explicit Pass(const Gate& gate) : Pass(gate.state_) {}
     explicit Pass(std::shared_ptr<State> state) : state_(std::move(state)) {
       MutexLock lock(state_->mutex);
       entered_ = !state_->closed;
@@ -68,6 +69,9 @@ class Gate {
   void Close() {
     MutexLock lock(state_->mutex);
     state_->closed = true;
+  }
+  void WaitUntilEmpty() {
+    MutexLock lock(state_->mutex);
     while (state_->passes > 0) state_->idle.Wait(state_->mutex);
   }
 
@@ -75,4 +79,4 @@ class Gate {
   const std::shared_ptr<State> state_;
 };
 
-}  // namespace tciafs::catalog
+}  // namespace tciafs
