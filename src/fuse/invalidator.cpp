@@ -5,6 +5,11 @@
 #include <utility>
 
 namespace tciafs::fuse {
+namespace {
+
+constexpr int64_t kPageBytes = 4096;
+
+}  // namespace
 
 Invalidator::Invalidator(fuse_session* session) : session_(session), thread_([this] { Run(); }) {}
 
@@ -27,6 +32,7 @@ void Invalidator::Close() {
     dropped.swap(queue_);
   }
   wake_.NotifyAll();
+  MutexLock lock(join_mutex_);  // for whoever closes at the same time
   if (thread_.joinable()) thread_.join();
 }
 
@@ -54,8 +60,22 @@ void Invalidator::Tell(const vfs::Invalidation& invalidation) {
     case vfs::Invalidation::Kind::kDirectory:
     case vfs::Invalidation::Kind::kFile:
       fuse_lowlevel_notify_inval_inode(session_, invalidation.node, 0, 0);
+      if (invalidation.grown) StoreEnd(invalidation);
       return;
   }
+}
+
+// Bytes stored beyond the size the kernel believes in make it believe in the larger one.
+void Invalidator::StoreEnd(const vfs::Invalidation& invalidation) {
+  const int64_t size_bytes = invalidation.grown->size_bytes();
+  const int64_t page_begin = (size_bytes - 1) / kPageBytes * kPageBytes;
+  const auto range = invalidation.grown->Read(page_begin, size_bytes - page_begin);
+  if (!range || range->size_bytes != size_bytes - page_begin) return;  // the reader will hear of it
+  fuse_bufvec bytes = FUSE_BUFVEC_INIT(static_cast<size_t>(range->size_bytes));
+  bytes.buf[0].flags = static_cast<fuse_buf_flags>(FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK);
+  bytes.buf[0].fd = range->fd;
+  bytes.buf[0].pos = range->offset;
+  fuse_lowlevel_notify_store(session_, invalidation.node, page_begin, &bytes, FUSE_BUF_NO_SPLICE);
 }
 
 }  // namespace tciafs::fuse

@@ -27,12 +27,14 @@ class Invalidator {
  private:
   void Run();
   void Tell(const vfs::Invalidation& invalidation);
+  void StoreEnd(const vfs::Invalidation& invalidation);
 
   fuse_session* const session_;
   Mutex mutex_;
   CondVar wake_;
   std::deque<vfs::Invalidation> queue_ TCIAFS_GUARDED_BY(mutex_);
   bool closed_ TCIAFS_GUARDED_BY(mutex_) = false;
+  Mutex join_mutex_;
   std::thread thread_;
 };
 

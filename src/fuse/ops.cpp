@@ -64,35 +64,55 @@ void LogFailure(const char* operation, fuse_ino_t node, const Error& error) {
   }
 }
 
-// Runs one operation that answers through `pending`; the only place that catches, since C calls us.
+// Runs the body of an operation; the only place that catches, since C calls us.
+template <typename Body, typename OnFailure>
+void Catching(const char* operation, fuse_ino_t node, Body&& body, OnFailure&& on_failure) {
+  try {
+    body();
+  } catch (const std::bad_alloc&) {
+    on_failure(ENOMEM);
+  } catch (const std::exception& failure) {
+    LogError("{} of node {}: {}", operation, node, failure.what());
+    on_failure(EIO);
+  }
+}
+
+// An operation that answers through `pending`, now or later.
 template <typename Body>
 void Serve(const char* operation, fuse_req_t request, fuse_ino_t node, Body&& body) {
   Dispatcher& dispatcher = Of(request);
   std::shared_ptr<Pending> pending;
-  try {
-    pending = dispatcher.pending.Add(request);
-    body(dispatcher.filesystem, pending);
-  } catch (const std::bad_alloc&) {
-    pending ? pending->Abort(ENOMEM) : void(fuse_reply_err(request, ENOMEM));
-  } catch (const std::exception& failure) {
-    LogError("{} of node {}: {}", operation, node, failure.what());
-    pending ? pending->Abort(EIO) : void(fuse_reply_err(request, EIO));
-  }
+  Catching(
+      operation, node,
+      [&] {
+        pending = dispatcher.pending.Add(request);
+        body(dispatcher.filesystem, pending);
+      },
+      [&](int error_number) {
+        pending ? pending->Abort(error_number) : void(fuse_reply_err(request, error_number));
+      });
+}
+
+// An operation that always has its answer at hand; `body` must answer last.
+template <typename Body>
+void ServeAtOnce(const char* operation, fuse_req_t request, fuse_ino_t node, Body&& body) {
+  Catching(operation, node, body,
+           [request](int error_number) { fuse_reply_err(request, error_number); });
 }
 
 // The callback of an operation: failure is answered here, success by `answer`, which gets null when
-// an interrupt answered before it.
+// an interrupt answered before it. Does nothing once the session is being taken down.
 template <typename T, typename Answer>
-Callback<T> Answering(const char* operation, fuse_ino_t node, std::shared_ptr<Pending> pending,
-                      Answer answer) {
-  return [operation, node, pending = std::move(pending), answer](Result<T> result) {
+Callback<T> Answering(const Gate& gate, const char* operation, fuse_ino_t node,
+                      std::shared_ptr<Pending> pending, Answer answer) {
+  return gate.Guard([operation, node, pending = std::move(pending), answer](Result<T> result) {
     if (!result) {
       LogFailure(operation, node, result.error());
       pending->Fail(ToErrno(result.error().code));
       return;
     }
     answer(pending->Claim(), *result);
-  };
+  });
 }
 
 void Init(void*, fuse_conn_info* connection) {
@@ -118,7 +138,7 @@ void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
   Serve("lookup", request, parent, [&](vfs::Filesystem& filesystem, auto& pending) {
     filesystem.Lookup(
         parent, name, pending->stop_token(),
-        Answering<vfs::EntryReply>("lookup", parent, pending,
+        Answering<vfs::EntryReply>(Of(request).gate, "lookup", parent, pending,
                                    [&filesystem](fuse_req_t waiting, const vfs::EntryReply& reply) {
                                      const fuse_entry_param entry = ToEntry(reply);
                                      const bool delivered = waiting != nullptr &&
@@ -144,13 +164,14 @@ void ForgetMulti(fuse_req_t request, size_t count, fuse_forget_data* forgets) {
 void GetAttr(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
   const vfs::HandleId handle = file != nullptr ? file->fh : 0;
   Serve("getattr", request, node, [&](vfs::Filesystem& filesystem, auto& pending) {
-    filesystem.GetAttributes(
-        node, handle, pending->stop_token(),
-        Answering<vfs::AttributesReply>(
-            "getattr", node, pending, [](fuse_req_t waiting, const vfs::AttributesReply& reply) {
-              const struct stat st = ToStat(reply.attributes);
-              if (waiting != nullptr) fuse_reply_attr(waiting, &st, Seconds(reply.valid_for_ms));
-            }));
+    filesystem.GetAttributes(node, handle, pending->stop_token(),
+                             Answering<vfs::AttributesReply>(
+                                 Of(request).gate, "getattr", node, pending,
+                                 [](fuse_req_t waiting, const vfs::AttributesReply& reply) {
+                                   const struct stat st = ToStat(reply.attributes);
+                                   if (waiting != nullptr)
+                                     fuse_reply_attr(waiting, &st, Seconds(reply.valid_for_ms));
+                                 }));
   });
 }
 
@@ -159,7 +180,7 @@ void OpenDir(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
     filesystem.OpenDirectory(
         node, pending->stop_token(),
         Answering<vfs::OpenReply>(
-            "opendir", node, pending,
+            Of(request).gate, "opendir", node, pending,
             [&filesystem, asked = *file](fuse_req_t waiting, const vfs::OpenReply& reply) {
               fuse_file_info opened = asked;
               opened.fh = reply.handle;
@@ -202,12 +223,14 @@ void AnswerDirectory(fuse_req_t request, fuse_ino_t node, size_t size_bytes, off
 
 void ReadDir(fuse_req_t request, fuse_ino_t node, size_t size_bytes, off_t offset,
              fuse_file_info* file) {
-  AnswerDirectory(request, node, size_bytes, offset, *file, false);
+  ServeAtOnce("readdir", request, node,
+              [&] { AnswerDirectory(request, node, size_bytes, offset, *file, false); });
 }
 
 void ReadDirPlus(fuse_req_t request, fuse_ino_t node, size_t size_bytes, off_t offset,
                  fuse_file_info* file) {
-  AnswerDirectory(request, node, size_bytes, offset, *file, true);
+  ServeAtOnce("readdirplus", request, node,
+              [&] { AnswerDirectory(request, node, size_bytes, offset, *file, true); });
 }
 
 void ReleaseDir(fuse_req_t request, fuse_ino_t, fuse_file_info* file) {
@@ -221,7 +244,7 @@ void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
     filesystem.Open(
         node, for_writing, pending->stop_token(),
         Answering<vfs::OpenReply>(
-            "open", node, pending,
+            Of(request).gate, "open", node, pending,
             [&filesystem, asked = *file](fuse_req_t waiting, const vfs::OpenReply& reply) {
               fuse_file_info opened = asked;
               opened.fh = reply.handle;
@@ -250,7 +273,7 @@ void Read(fuse_req_t request, fuse_ino_t node, size_t size_bytes, off_t offset,
   const vfs::HandleId handle = file != nullptr ? file->fh : 0;
   Serve("read", request, node, [&](vfs::Filesystem& filesystem, auto& pending) {
     filesystem.Read(node, handle, offset, static_cast<int64_t>(size_bytes), pending->stop_token(),
-                    Answering<vfs::ReadReply>("read", node, pending,
+                    Answering<vfs::ReadReply>(Of(request).gate, "read", node, pending,
                                               [](fuse_req_t waiting, const vfs::ReadReply& reply) {
                                                 if (waiting != nullptr) AnswerRead(waiting, reply);
                                               }));
@@ -286,22 +309,26 @@ void AnswerXattr(fuse_req_t request, std::string_view bytes, size_t size_bytes) 
 }
 
 void GetXattr(fuse_req_t request, fuse_ino_t node, const char* name, size_t size_bytes) {
-  const auto value = Of(request).filesystem.GetXattr(node, name);
-  if (!value)
-    fuse_reply_err(request, ToErrno(value.error().code));
-  else
-    AnswerXattr(request, *value, size_bytes);
+  ServeAtOnce("getxattr", request, node, [&] {
+    const auto value = Of(request).filesystem.GetXattr(node, name);
+    if (!value)
+      fuse_reply_err(request, ToErrno(value.error().code));
+    else
+      AnswerXattr(request, *value, size_bytes);
+  });
 }
 
 void ListXattr(fuse_req_t request, fuse_ino_t node, size_t size_bytes) {
-  const auto names = Of(request).filesystem.ListXattr(node);
-  if (!names) {
-    fuse_reply_err(request, ToErrno(names.error().code));
-    return;
-  }
-  std::string joined;
-  for (const std::string& name : *names) joined.append(name).push_back('\0');
-  AnswerXattr(request, joined, size_bytes);
+  ServeAtOnce("listxattr", request, node, [&] {
+    const auto names = Of(request).filesystem.ListXattr(node);
+    if (!names) {
+      fuse_reply_err(request, ToErrno(names.error().code));
+      return;
+    }
+    std::string joined;
+    for (const std::string& name : *names) joined.append(name).push_back('\0');
+    AnswerXattr(request, joined, size_bytes);
+  });
 }
 
 }  // namespace

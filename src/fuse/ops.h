@@ -7,6 +7,7 @@
 #pragma once
 
 #include "fuse/pending.h"
+#include "tciafs/util/gate.h"
 #include "tciafs/vfs/filesystem.h"
 
 namespace tciafs::fuse {
@@ -16,6 +17,7 @@ struct Dispatcher {
   explicit Dispatcher(vfs::Filesystem& served) : filesystem(served) {}
   vfs::Filesystem& filesystem;
   PendingTable pending;
+  Gate gate;  // answers under way; none comes once it is closed
 };
 
 const fuse_lowlevel_ops& Operations();

@@ -30,23 +30,23 @@ void Pending::Abort(int error_number) {
   stop_.request_stop();
 }
 
-// Close must not answer a request (and so free it) while libfuse is still being given its interrupt
-// function: until a request is armed, it is left to Add to notice that the table was closed.
+// Nobody may answer a request (and so free it) while libfuse is still being given its interrupt
+// function, which it may call from in there: until a request is armed, Interrupt and Close leave it
+// to Add to notice.
 std::shared_ptr<Pending> PendingTable::Add(fuse_req_t request) {
   auto pending = std::make_shared<Pending>(*this, request);
   {
     MutexLock lock(mutex_);
     pending_.emplace(request, pending);
   }
-  // An interrupt that came before calls back from in here.
   fuse_req_interrupt_func(request, OnInterrupt, this);
-  int closed_error = 0;
+  int error_number = 0;
   {
     MutexLock lock(mutex_);
     pending->armed_ = true;
-    closed_error = closed_error_;
+    error_number = pending->interrupted_ ? EINTR : closed_error_;
   }
-  if (closed_error != 0) pending->Abort(closed_error);
+  if (error_number != 0) pending->Abort(error_number);
   return pending;
 }
 
@@ -66,6 +66,8 @@ void PendingTable::Interrupt(fuse_req_t request) {
     const auto found = pending_.find(request);
     if (found == pending_.end()) return;
     pending = found->second;
+    pending->interrupted_ = true;
+    if (!pending->armed_) return;
   }
   pending->Abort(EINTR);
 }

@@ -42,7 +42,10 @@ class Pending {
   friend class PendingTable;
   PendingTable& table_;
   fuse_req_t const request_;
-  bool armed_ = false;  // under the table's mutex: libfuse has been given our interrupt function
+  // Under the table's mutex. Armed: libfuse has been given our interrupt function, and is done with
+  // the request until somebody answers.
+  bool armed_ = false;
+  bool interrupted_ = false;
   std::atomic<bool> answered_ = false;
   std::stop_source stop_;
 };

@@ -76,6 +76,17 @@ std::string MountOptions(const SessionOptions& options) {
 struct Session::State {
   explicit State(vfs::Filesystem& filesystem) : dispatcher(filesystem) {}
 
+  // Everything that waits fails, everything that comes is refused, and nobody but the workers uses
+  // the connection any more. While the workers run: a notification to the kernel may wait for a
+  // page whose read is still to be answered.
+  void StopAnswering() {
+    dispatcher.pending.Close(ENOTCONN);
+    dispatcher.filesystem.OnInvalidation(nullptr);
+    invalidator->Close();
+    dispatcher.gate.Close();
+    dispatcher.gate.WaitUntilEmpty();
+  }
+
   size_t threads_max = 0;
   Dispatcher dispatcher;
   fuse_session* session = nullptr;
@@ -132,7 +143,7 @@ Status Session::Run() {
   fuse_loop_cfg_destroy(config);
 
   state_->looping = false;
-  state_->dispatcher.pending.Close(ENOTCONN);
+  state_->StopAnswering();
   if (outcome < 0 && !state_->stopping)
     return Fail(Errc::kInternal,
                 "the connection to the kernel failed: " + SystemErrorText(-outcome));
@@ -141,9 +152,9 @@ Status Session::Run() {
 
 void Session::Stop() {
   if (state_->stopping.exchange(true)) return;
-  state_->dispatcher.pending.Close(ENOTCONN);
-  fuse_session_exit(state_->session);
   state_->stopper = std::thread([state = state_.get()] {
+    state->StopAnswering();
+    fuse_session_exit(state->session);
     while (state->looping) {
       pthread_kill(state->loop_thread, kWakeSignal);
       std::this_thread::sleep_for(kWakeInterval);
@@ -153,11 +164,8 @@ void Session::Stop() {
 
 Session::~Session() {
   if (state_->stopper.joinable()) state_->stopper.join();
-  state_->dispatcher.pending.Close(ENOTCONN);
-  state_->dispatcher.filesystem.OnInvalidation(nullptr);
-  // The mount goes first: a notification under way may wait for it.
+  state_->StopAnswering();
   fuse_session_unmount(state_->session);
-  state_->invalidator->Close();
   fuse_session_destroy(state_->session);
 }
 

@@ -165,12 +165,14 @@ void OpenFile(const ContextRef& context, NodeId node, bool for_writing, std::sto
              context, std::move(done),
              [node](const ContextRef& alive, Settled settled, const Callback<OpenReply>& answer) {
                const Installed installed = settled.installed;
+               const FilePtr grown = installed.grown ? settled.file : nullptr;
                OpenReply reply;
                reply.keep_cache = installed.keep_pages;
                reply.handle = alive->files.Add(std::make_shared<FileHandle>(
                    node, installed.generation, std::move(settled.file)));
-               if (!installed.size_corrected && !installed.replaced) return answer(reply);
-               alive->invalidations->PostThen({Invalidation::Kind::kFile, node, "", nullptr},
+               if (!installed.size_corrected && !installed.replaced && !installed.grown)
+                 return answer(reply);
+               alive->invalidations->PostThen({Invalidation::Kind::kFile, node, "", nullptr, grown},
                                               [answer, reply] { answer(reply); });
              }));
 }

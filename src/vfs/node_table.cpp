@@ -139,7 +139,7 @@ std::optional<Entered> NodeTable::Enter(NodeId parent_id, const NodeFacts& facts
   if (!facts.size) return entered;
   entered.size = node.content_current ? InstanceSize{node.content.size_bytes, SizeOrigin::kExact}
                                       : *facts.size;
-  node.told_bytes = entered.size.origin == SizeOrigin::kEstimated ? -1 : entered.size.bytes;
+  node.Told(entered.size);
   return entered;
 }
 
@@ -186,7 +186,7 @@ InstanceSize NodeTable::Tell(NodeId id, InstanceSize size) {
   Node* node = FindNode(id);
   if (node == nullptr) return size;
   if (node->content_current) size = {node->content.size_bytes, SizeOrigin::kExact};
-  node->told_bytes = size.origin == SizeOrigin::kEstimated ? -1 : size.bytes;
+  node->Told(size);
   return size;
 }
 
@@ -232,6 +232,7 @@ std::optional<Installed> NodeTable::Install(NodeId id, const Content& content,
   if (installed.replaced) ++node->generation;
   installed.generation = node->generation;
   installed.size_corrected = node->told_bytes >= 0 && node->told_bytes != content.size_bytes;
+  installed.grown = node->believed_bytes >= 0 && node->believed_bytes < content.size_bytes;
   if (add_handle) ++node->handles;
   node->content = content;
   node->superseded = changes_before != changes_;

@@ -75,7 +75,8 @@ struct Installed {
   uint32_t generation = 0;
   bool keep_pages = false;      // the content is that of the last open
   bool replaced = false;        // another content was open before
-  bool size_corrected = false;  // the kernel believes in another size
+  bool size_corrected = false;  // the kernel was told another size as the truth
+  bool grown = false;           // the kernel believes in a smaller size, were it an estimate
 };
 
 class NodeTable {
@@ -131,6 +132,7 @@ class NodeTable {
     int64_t modified_s = 0;
     int64_t advertised_bytes = -1;
     int64_t told_bytes = -1;       // the size the kernel may hold on to
+    int64_t believed_bytes = -1;   // the size the kernel heard last, estimates too
     int64_t listing_version = -1;  // of the open before; -1: none that can be relied on
     Content content;
     uint32_t generation = 0;
@@ -140,6 +142,11 @@ class NodeTable {
     bool content_current = false;  // `content` is what an open would bring
     bool superseded = false;       // the series changed while handles were open
     bool absence_told = false;
+
+    void Told(const InstanceSize& size) {
+      told_bytes = size.origin == SizeOrigin::kEstimated ? -1 : size.bytes;
+      believed_bytes = size.bytes;
+    }
   };
   struct ChildKey {
     const Node* parent = nullptr;

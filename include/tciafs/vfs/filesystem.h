@@ -98,13 +98,16 @@ struct SpaceReply {
 //   kDirectory  the attributes and the entries of the directory `node`
 //   kFile       the attributes and the pages of the file `node`
 // Keep a copy until the kernel has been told: an open that found another size than the kernel
-// believes is answered when the last copy has gone, so that fstat is exact from then on.
+// believes is answered when the last copy has gone, so that fstat is exact from then on. Where the
+// kernel believes in a smaller size, `grown` is the file: not every way of reading asks for the
+// size again (sendfile and splice do not), so its end has to be handed to the kernel.
 struct Invalidation {
   enum class Kind { kEntry, kDirectory, kFile };
   Kind kind = Kind::kEntry;
   NodeId node = 0;   // the parent (kEntry), or the node itself
   std::string name;  // kEntry
-  std::shared_ptr<const void> until_told;
+  std::shared_ptr<const void> until_told = nullptr;
+  std::shared_ptr<cache::InstanceFile> grown = nullptr;
 };
 
 enum class UnknownSize { kEstimate, kFetch, kZero };
