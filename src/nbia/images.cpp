@@ -34,6 +34,7 @@ struct Images::Download {
   std::shared_ptr<source::SeriesSink> sink;
   ExchangeDone done;
   ZipForm form = ZipForm::kHashes;
+  bool hash_form_unknown = false;  // this server refused it
 };
 
 Images::Images(const Endpoints& endpoints, ApiClient& client, const Clock& clock)
@@ -69,10 +70,11 @@ void Images::Judge(const std::shared_ptr<Download>& download, const SeriesZipRea
   const bool form_unknown = with_hashes && refusal &&
                             (refusal->no_such_path || refusal->error.code == Errc::kUnsupported);
   const bool nothing_came = !refusal && reader.instances() == 0;
-  if (form_unknown) RememberNoHashForm();
-  // Only now and then is an answer without its list whole: then the plain form does no harm.
-  if (!refusal && with_hashes && (nothing_came || !reader.md5_list_complete()))
-    RememberSpoilt(download->series);
+  if (form_unknown) download->hash_form_unknown = true;
+  if (!refusal && download->hash_form_unknown) RememberNoHashForm();
+  // Without its list of sums the answer may have been cut short. Where it was not, the other form
+  // does no harm.
+  if (!refusal && with_hashes && !reader.md5_list_complete()) RememberSpoilt(download->series);
   // Nothing has reached the sink yet, so another form may still serve this very call. Where the
   // plain form is spoilt by the same cause, it is left out.
   if ((form_unknown || nothing_came) && next) {

@@ -47,6 +47,9 @@ RowCutter::RowCutter(std::string array_key, const RowLimits& limits, OnRow on_ro
 
 Status RowCutter::Push(std::string_view text) {
   if (!failed_) return failed_;
+  body_bytes_ += text.size();
+  if (body_bytes_ > limits_.body_bytes_max)
+    return failed_ = NotRows(fmt::format("over {} bytes", limits_.body_bytes_max));
   for (size_t at = 0; at < text.size();) {
     // The bulk of every answer is plain characters inside a row: take them in one go.
     if (state_ == State::kInRow && !escaped_) {

@@ -24,6 +24,7 @@ struct RowLimits {
   size_t row_bytes_max = kRowBytesMax;
   size_t depth_max = kRowDepthMax;
   size_t rows_max = kRowsMax;
+  size_t body_bytes_max = kListBytesMax;
 };
 
 class RowCutter {
@@ -60,6 +61,7 @@ class RowCutter {
   bool row_expected_ = false;  // after a comma
   size_t depth_ = 0;           // of the value being passed over or collected
   size_t rows_ = 0;
+  size_t body_bytes_ = 0;
   std::string string_;  // the string last read at the top level of the root object
   std::string row_;
   Status failed_;

@@ -18,6 +18,10 @@ inline constexpr size_t kNestedRowBytesMax = size_t{16} << 20;
 inline constexpr size_t kRowDepthMax = 16;
 inline constexpr size_t kRowsMax = 5'000'000;
 inline constexpr size_t kRowAttributesMax = 512;  // the widest row known has 40
+// Lists that are kept whole (the largest known, of 200,000 images, is some 80 MB), and the one that
+// is passed on in batches (all of NLST: 180 MB).
+inline constexpr size_t kListBytesMax = size_t{512} << 20;
+inline constexpr size_t kBulkBytesMax = size_t{64} << 30;
 inline constexpr size_t kSmallBodyBytesMax = size_t{1} << 20;
 
 // Identifiers become names of directories: the database's columns hold 500 at most.

@@ -191,6 +191,7 @@ void NbiaSource::ListCollectionSeries(const source::CollectionId& collection, st
       [this, call, records, collection, batch](const SettledFamily& settled, ExchangeDone end) {
         RowReader::Spec rows;
         rows.restartable = false;
+        rows.limits.body_bytes_max = kBulkBytesMax;
         rows.on_row = [records, collection, batch](std::string_view text) -> Status {
           TCIAFS_ASSIGN(source::Attributes row, ParseRow(text));
           auto record = ToSeries(std::move(row), collection, source::PatientId());

@@ -4,8 +4,10 @@
 // An NBIA server (The Cancer Imaging Archive runs two) as a source::Source: REST families v1, v2,
 // v4, the drill-down calls for image sizes, and OAuth tokens. Every peculiarity of that API is
 // absorbed in src/nbia and nowhere else. Thread-safe; the references are borrowed and outlive the
-// source. Source: the NBIA server's own code (CBIIT/NBIA-TCIA on GitHub) and TCIA's REST API
-// guides.
+// source. Attributes of records bear the names of API v4 (PatientID, MaxSubmissionTimestamp,
+// DataDescriptionURI, ...), but StudyDescription for StudyDesc, whatever the family answered; dates
+// are ISO 8601. The destructor waits for tasks on the executor: do not run it there. Source: the
+// NBIA server's own code (CBIIT/NBIA-TCIA on GitHub) and TCIA's REST API guides.
 #pragma once
 
 #include <functional>

@@ -197,6 +197,15 @@ TEST_F(ImageTest, AServerOlderThanTheHashFormIsAskedWithoutIt) {
   EXPECT_EQ(transport_.Count("IncludeMD5"), 2u);
 }
 
+TEST_F(ImageTest, AFamilyThatIsGoneSaysNothingAboutTheNextOnesForms) {
+  UseFamily(ApiFamily::kAuto);
+  memory_.Save(std::string("api|") + kRoot, "v1");
+  transport_.When("v4/getCollectionValues", Body(R"([{"Collection":"C"}])"));
+  transport_.When("IncludeMD5=Yes", Body(archive_.WithHashes()));
+  EXPECT_EQ(Stream()->md5.size(), 3u);
+  EXPECT_EQ(Stream()->md5.size(), 3u);
+}
+
 TEST_F(ImageTest, NothingButALicenseIsAWellFormedNothing) {
   transport_.When("getImage", Body(ZipWriter().Add("LICENSE", "x").Finish()));
   const auto sink = Stream();

@@ -81,6 +81,8 @@ TEST(RowCutter, HoldsItsLimits) {
   EXPECT_FALSE(CutText("[{\"a\":[[[]]]}]", 100, "", {.depth_max = 3}).status);
   EXPECT_TRUE(CutText("[{},{}]", 1, "", limits).status);
   EXPECT_FALSE(CutText("[{},{},{}]", 1, "", limits).status);
+  EXPECT_TRUE(CutText("[{},{}]", 1, "", {.body_bytes_max = 7}).status);
+  EXPECT_FALSE(CutText("[{},{}] ", 1, "", {.body_bytes_max = 7}).status);
 }
 
 TEST(RowCutter, StopsAtTheCallbacksError) {
