@@ -45,6 +45,10 @@ class StoredServerMemory final : public nbia::ServerMemory {
   const std::shared_ptr<catalog::CatalogStore> store_;
 };
 
+bool IsThisMachine(const std::string& host) {
+  return host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]");
+}
+
 tl::unexpected<Failure> CacheFailure(const std::string& directory, const std::string& reason) {
   return FailWith(ExitCode::kCache, "cache " + directory + ": " + reason);
 }
@@ -141,6 +145,9 @@ Outcome<void> ArchiveStack::Parts::AddSources(const MountSettings& settings, con
     options.api = settings.api;
     options.credentials = *credentials;
     options.api_key = *api_key;
+    if (server.starts_with("http://") && !IsThisMachine(HostOf(server)) &&
+        (!api_key->empty() || !credentials->password.empty()))
+      LogWarning("{}: credentials travel there without encryption; use https", HostOf(server));
     options.io_timeout_ms = settings.io_timeout_ms;
     sources.push_back(nbia::CreateNbiaSource(options, *transport, *memory, clock, workers, timers));
   }

@@ -2,6 +2,7 @@
 // Copyright the tciafs authors
 #include "tciafs/cli/command_line.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -61,7 +62,7 @@ void AddMountOptions(CLI::App& mount, MountArguments& arguments) {
 Settings ToSettings(const MountArguments& arguments) {
   Settings settings;
   for (const auto& [name, on] : arguments.flags)
-    if (on) settings.Add(name, {"", "--" + name});
+    if (on) settings.Add(name, {FlagText(true), "--" + name});
   for (const auto& [name, values] : arguments.values)
     for (const std::string& value : values) settings.Add(name, {value, "--" + name});
   return settings;
@@ -89,7 +90,9 @@ ExitCode MountWith(const std::string& mountpoint, Settings settings,
   auto parsed_words = ParseMountWords(words, sloppy);
   if (!parsed_words) return Complain(parsed_words.error());
   settings.Underlay(parsed_words->settings);
-  settings.Underlay(ReadEnvironment(caller.environment));
+  auto environment = ReadEnvironment(caller.environment);
+  if (!environment) return Complain(environment.error());
+  settings.Underlay(*environment);
   for (const std::string& path : ConfigFilePaths(caller)) {
     auto file = ReadConfigFile(path);
     if (!file) return Complain(file.error());
@@ -105,6 +108,10 @@ ExitCode MountWith(const std::string& mountpoint, Settings settings,
 }
 
 int Main(int argc, char** argv) {
+  // A file opened in the place of a closed standard stream would get what is meant for the stream.
+  while (::fcntl(STDERR_FILENO, F_GETFD) < 0 || ::fcntl(STDIN_FILENO, F_GETFD) < 0 ||
+         ::fcntl(STDOUT_FILENO, F_GETFD) < 0)
+    if (::open("/dev/null", O_RDWR) < 0) break;
   if (argc > 0 && std::filesystem::path(argv[0]).filename() == "mount.tciafs")
     return static_cast<int>(RunMountHelper({argv + 1, argv + argc}));
 

@@ -34,6 +34,14 @@ Outcome<std::string> ReadSecretFile(const std::string& path) {
   return content;
 }
 
+// One server's secret is not another's to see.
+tl::unexpected<Failure> ForWhichServer(const std::string& origin) {
+  return FailWith(ExitCode::kCredentials,
+                  origin +
+                      ": there are several servers and it does not say for which it is; mount "
+                      "one server, or name it in a --credentials file");
+}
+
 std::string WithoutTrailingSlash(std::string_view url) {
   while (url.ends_with('/')) url.remove_suffix(1);
   return std::string(url);
@@ -119,6 +127,7 @@ Outcome<nbia::Credentials> FindCredentials(const MountSettings& settings, const 
     if (!parsed) return tl::unexpected(parsed.error());
     account = *parsed;
   } else if (const char* username = caller.environment("TCIAFS_USERNAME")) {
+    if (settings.servers.size() > 1) return ForWhichServer("TCIAFS_USERNAME");
     account.username = username;
     if (const char* password = caller.environment("TCIAFS_PASSWORD")) account.password = password;
   } else {
@@ -131,6 +140,7 @@ Outcome<nbia::Credentials> FindCredentials(const MountSettings& settings, const 
 
 Outcome<std::string> FindApiKey(const MountSettings& settings, const Caller& caller) {
   if (!settings.api_key_file.empty()) {
+    if (settings.servers.size() > 1) return ForWhichServer("--api-key-file");
     auto content = ReadSecretFile(settings.api_key_file);
     if (!content) return tl::unexpected(content.error());
     const std::string_view key = TrimBlanks(*content);
@@ -139,6 +149,7 @@ Outcome<std::string> FindApiKey(const MountSettings& settings, const Caller& cal
     return std::string(key);
   }
   const char* key = caller.environment("TCIAFS_API_KEY");
+  if (key != nullptr && settings.servers.size() > 1) return ForWhichServer("TCIAFS_API_KEY");
   return std::string(key == nullptr ? "" : key);
 }
 

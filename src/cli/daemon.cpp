@@ -6,6 +6,7 @@
 #include "cli/daemon.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -55,11 +56,21 @@ ExitCode AwaitReport(int pipe, pid_t child) {
   return outcome;
 }
 
+// What is said on standard error until the mount stands (by fusermount3, say) is kept in memory,
+// for the message if it fails.
 void LeaveTerminal() {
   ::setsid();
   if (::chdir("/") != 0) return;  // cannot fail
   const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
-  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(null.get(), fd);
+  const UniqueFd kept(::memfd_create("tciafs-errors", MFD_CLOEXEC));
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO}) ::dup2(null.get(), fd);
+  ::dup2(kept.valid() ? kept.get() : null.get(), STDERR_FILENO);
+}
+
+std::string WordsOnStandardError() {
+  char words[512];
+  const ssize_t got = ::pread(STDERR_FILENO, words, sizeof words, 0);
+  return got <= 0 ? "" : std::string(TrimBlanks({words, static_cast<size_t>(got)}));
 }
 
 }  // namespace
@@ -79,15 +90,20 @@ void Reporter::Warn(const std::string& message) {
 
 void Reporter::Ready() {
   if (!pipe_.valid()) return;
+  const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  ::dup2(null.get(), STDERR_FILENO);
   Send('R', "");
   pipe_.Reset();
 }
 
 void Reporter::Failed(const Failure& failure) {
-  if (pipe_.valid())
-    Send('F', std::to_string(static_cast<int>(failure.code)) + " " + failure.message);
-  else
+  if (!pipe_.valid()) {
     std::fprintf(stderr, "tciafs: %s\n", failure.message.c_str());
+    return;
+  }
+  const std::string words = WordsOnStandardError();
+  Send('F', std::to_string(static_cast<int>(failure.code)) + " " + failure.message +
+                (words.empty() ? "" : " (" + words + ")"));
 }
 
 Outcome<Forked> BecomeDaemon() {

@@ -33,7 +33,7 @@ struct Forked {
   Reporter reporter;                     // child
   ExitCode exit_code = ExitCode::kDone;  // parent: what to end with; messages are printed
 };
-// In the child: a session of its own, standing in /, its standard streams on /dev/null.
+// In the child: a session of its own, standing in /, its standard streams away from the terminal.
 Outcome<Forked> BecomeDaemon();
 
 }  // namespace tciafs::cli

@@ -17,13 +17,15 @@
 #include "cli/mountpoint.h"
 #include "cli/runtime_state.h"
 #include "tciafs/fuse/session.h"
+#include "tciafs/util/clock.h"
 #include "tciafs/util/log.h"
+#include "tciafs/util/mutex.h"
 
 namespace tciafs::cli {
 namespace {
 
 constexpr int64_t kProbePatienceMs = 2'000;
-constexpr auto kTeardownMax = std::chrono::seconds(8);
+constexpr int64_t kTeardownMaxMs = 8'000;
 
 // SIGTERM and SIGINT (and SIGHUP, when a terminal closes) as a thread that waits for them: whatever
 // ending takes can then be done without a signal handler's restrictions.
@@ -49,7 +51,12 @@ class SignalThread {
     static const sigset_t set = [] {
       sigset_t signals;
       sigemptyset(&signals);
-      for (const int signal_number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal_number);
+      sigaddset(&signals, SIGTERM);
+      for (const int signal_number : {SIGINT, SIGHUP}) {
+        struct sigaction inherited {};  // nohup, and a shell's background jobs, ignore some
+        sigaction(signal_number, nullptr, &inherited);
+        if (inherited.sa_handler != SIG_IGN) sigaddset(&signals, signal_number);
+      }
       return signals;
     }();
     return set;
@@ -58,27 +65,52 @@ class SignalThread {
   std::thread thread_;
 };
 
-// Taking the mount down must end, whatever a layer waits for; nothing on disk depends on its rest.
+// Taking the mount down must end, whatever a layer waits for, and never leaves a broken mountpoint;
+// nothing on disk depends on the rest.
 class TeardownLimit {
  public:
-  TeardownLimit()
-      : thread_([this] {
-          const auto end = std::chrono::steady_clock::now() + kTeardownMax;
-          while (!done_ && std::chrono::steady_clock::now() < end)
-            std::this_thread::sleep_for(std::chrono::milliseconds(20));
-          if (done_) return;
-          LogError("the mount could not be taken down in time; leaving");
-          _exit(static_cast<int>(ExitCode::kFailed));
-        }) {}
+  TeardownLimit(std::string mountpoint, uint32_t uid)
+      : mountpoint_(std::move(mountpoint)), uid_(uid), thread_([this] { Watch(); }) {}
   ~TeardownLimit() {
-    done_ = true;
+    {
+      MutexLock lock(mutex_);
+      over_ = true;
+    }
+    wake_.NotifyAll();
     thread_.join();
   }
   TeardownLimit(const TeardownLimit&) = delete;
   TeardownLimit& operator=(const TeardownLimit&) = delete;
 
+  // The time begins; further calls change nothing.
+  void Start() {
+    {
+      MutexLock lock(mutex_);
+      started_ = true;
+    }
+    wake_.NotifyAll();
+  }
+
  private:
-  std::atomic<bool> done_ = false;
+  void Watch() {
+    const SystemClock clock;
+    MutexLock lock(mutex_);
+    while (!started_ && !over_) wake_.Wait(mutex_);
+    const int64_t end_ms = clock.MonotonicMs() + kTeardownMaxMs;
+    while (!over_ && clock.MonotonicMs() < end_ms)
+      wake_.WaitFor(mutex_, std::chrono::milliseconds(end_ms - clock.MonotonicMs()));
+    if (over_) return;
+    LogError("the mount could not be taken down in time; leaving");
+    if (FindMount(mountpoint_)) DetachMount(mountpoint_, uid_, true);
+    _exit(static_cast<int>(ExitCode::kFailed));
+  }
+
+  const std::string mountpoint_;
+  const uint32_t uid_;
+  Mutex mutex_;
+  CondVar wake_;
+  bool started_ TCIAFS_GUARDED_BY(mutex_) = false;
+  bool over_ TCIAFS_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 
@@ -131,11 +163,13 @@ Outcome<void> Serve(const MountSettings& settings, const Caller& caller, Reporte
   auto record = RuntimeRecord::Write(settings.mountpoint, caller);
   if (!record) LogWarning("{}; umount cannot wait for this mount's end", record.error().message);
 
+  TeardownLimit limit(settings.mountpoint, caller.uid);
   Status ended;
   {
     const SignalThread signals([&](int signal_number) {
       if (signal_number == SIGHUP && !settings.foreground) return;
       LogInfo("signal {}: unmounting {}", signal_number, settings.mountpoint);
+      limit.Start();
       (*session)->Stop();
     });
     const std::jthread announcer([&] {
@@ -150,7 +184,7 @@ Outcome<void> Serve(const MountSettings& settings, const Caller& caller, Reporte
     LogInfo("mounted on {}", settings.mountpoint);
     ended = (*session)->Run();
   }
-  const TeardownLimit limit;
+  limit.Start();
   (*stack)->Shutdown();
   session->reset();
   stack->reset();

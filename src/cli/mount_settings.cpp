@@ -18,7 +18,7 @@ class Checker {
   explicit Checker(const Settings& settings) : settings_(settings) {}
   const std::optional<Failure>& failure() const { return failure_; }
 
-  bool Flag(const char* name) const { return settings_.Find(name) != nullptr; }
+  bool Flag(const char* name) const { return Text(name) == FlagText(true); }
 
   std::string Text(const char* name, std::string default_text = "") const {
     const auto value = settings_.Last(name);

@@ -2,15 +2,21 @@
 // Copyright the tciafs authors
 #include "cli/mountpoint.h"
 
+#include <spawn.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <cerrno>
+#include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <sstream>
 
 #include "tciafs/util/text.h"
+
+extern char** environ;
 
 namespace tciafs::cli {
 namespace {
@@ -30,6 +36,16 @@ std::string Unescape(std::string_view text) {
   return plain;
 }
 
+// The user_id= among a file system's options.
+uint32_t OwnerIn(std::string_view options) {
+  constexpr std::string_view kName = "user_id=";
+  uint32_t uid = 0;
+  for (const std::string_view option : SplitText(options, ','))
+    if (option.starts_with(kName))
+      std::from_chars(option.data() + kName.size(), option.data() + option.size(), uid);
+  return uid;
+}
+
 }  // namespace
 
 std::vector<MountEntry> ParseMountTable(const std::string& mountinfo) {
@@ -40,8 +56,9 @@ std::vector<MountEntry> ParseMountTable(const std::string& mountinfo) {
     size_t separator = 6;  // optional fields end at a lone "-"
     while (separator < fields.size() && fields[separator] != "-") ++separator;
     if (separator + 2 >= fields.size()) continue;
-    entries.push_back(
-        {Unescape(fields[4]), Unescape(fields[separator + 1]), Unescape(fields[separator + 2])});
+    entries.push_back({Unescape(fields[4]), Unescape(fields[separator + 1]),
+                       Unescape(fields[separator + 2]),
+                       separator + 3 < fields.size() ? OwnerIn(fields[separator + 3]) : 0});
   }
   return entries;
 }
@@ -57,6 +74,23 @@ std::optional<MountEntry> FindMount(const std::string& absolute_path, bool any_t
     if (entry.mountpoint == absolute_path) topmost = std::move(entry);
   if (topmost && !any_type && topmost->type != "fuse.tciafs") return std::nullopt;
   return topmost;
+}
+
+int DetachMount(const std::string& mountpoint, uint32_t caller_uid, bool lazily) {
+  if (caller_uid == 0) {
+    const int flags = UMOUNT_NOFOLLOW | (lazily ? MNT_DETACH : 0);
+    return ::umount2(mountpoint.c_str(), flags) == 0 ? 0 : errno;
+  }
+  const char* arguments[] = {"fusermount3",      "-u",   "-q", lazily ? "-z" : "--",
+                             mountpoint.c_str(), nullptr};
+  pid_t child = 0;
+  const int failed = ::posix_spawnp(&child, "fusermount3", nullptr, nullptr,
+                                    const_cast<char* const*>(arguments), environ);
+  if (failed != 0) return failed;
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return 0;
+  return FindMount(mountpoint) ? EBUSY : 0;  // its exit code tells no reason
 }
 
 std::string ResolveMountpoint(const std::string& path) {

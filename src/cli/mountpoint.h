@@ -6,6 +6,7 @@
 // table's form: proc(5), /proc/[pid]/mountinfo.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,8 +17,9 @@ namespace tciafs::cli {
 
 struct MountEntry {
   std::string mountpoint;
-  std::string type;    // "fuse.tciafs"
-  std::string source;  // the fsname
+  std::string type;        // "fuse.tciafs"
+  std::string source;      // the fsname
+  uint32_t owner_uid = 0;  // who mounted it, for FUSE
 };
 
 std::vector<MountEntry> ParseMountTable(const std::string& mountinfo);
@@ -28,6 +30,9 @@ std::optional<MountEntry> FindMount(const std::string& absolute_path, bool any_t
 
 // The absolute path of a mountpoint, without looking at the mount itself.
 std::string ResolveMountpoint(const std::string& path);
+
+// Unmounts: 0, or an errno. Root does it by itself, others through the setuid fusermount3.
+int DetachMount(const std::string& mountpoint, uint32_t caller_uid, bool lazily);
 
 // Exists, is a directory, is empty unless allowed, is neither mounted already nor a dead mount.
 Outcome<std::string> CheckMountpoint(const std::string& path, bool allow_nonempty);

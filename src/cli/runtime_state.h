@@ -31,7 +31,8 @@ class RuntimeRecord {
   std::string path_;
 };
 
-// The process that serves the mountpoint, if it is alive.
-std::optional<pid_t> FindDaemon(const std::string& mountpoint, const Caller& caller);
+// The process of `owner_uid` that serves the mountpoint, if it is alive and the caller may know.
+std::optional<pid_t> FindDaemon(const std::string& mountpoint, uint32_t owner_uid,
+                                const Caller& caller);
 
 }  // namespace tciafs::cli

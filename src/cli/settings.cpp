@@ -15,15 +15,45 @@ namespace {
 
 // For mount(8), fstab(5) and systemd, or always so here (ro, nosuid, nodev, noexec,
 // default_permissions).
-constexpr std::array kIgnoredWords = {"rw",      "ro",     "defaults", "auto",
-                                      "noauto",  "user",   "nouser",   "users",
-                                      "owner",   "group",  "nogroup",  "nofail",
-                                      "_netdev", "nosuid", "nodev",    "noexec",
-                                      "suid",    "dev",    "exec",     "default_permissions",
-                                      "async",   "silent", "loud"};
-constexpr std::array kKernelWords = {"noatime",     "atime",      "relatime",
-                                     "norelatime",  "nodiratime", "diratime",
-                                     "strictatime", "lazytime",   "auto_unmount"};
+constexpr std::array kIgnoredWords = {"rw",
+                                      "ro",
+                                      "defaults",
+                                      "auto",
+                                      "noauto",
+                                      "user",
+                                      "nouser",
+                                      "users",
+                                      "owner",
+                                      "group",
+                                      "nogroup",
+                                      "nofail",
+                                      "_netdev",
+                                      "nosuid",
+                                      "nodev",
+                                      "noexec",
+                                      "suid",
+                                      "dev",
+                                      "exec",
+                                      "silent",
+                                      "loud",
+                                      "async",
+                                      "sync",
+                                      "dirsync",
+                                      "mand",
+                                      "nomand",
+                                      "iversion",
+                                      "noiversion",
+                                      "relatime",
+                                      "norelatime",
+                                      "strictatime",
+                                      "nostrictatime",
+                                      "lazytime",
+                                      "nolazytime",
+                                      "diratime",
+                                      "nodiratime",
+                                      "default_permissions"};
+// Those libfuse knows; of the times of access only these two.
+constexpr std::array kKernelWords = {"noatime", "atime", "auto_unmount"};
 constexpr std::array kKernelWordsWithValue = {"context", "fscontext", "defcontext", "rootcontext",
                                               "max_read"};
 
@@ -43,13 +73,12 @@ bool MeansOff(std::string_view text) {
 Outcome<void> AddChecked(Settings& settings, const OptionSpec& option, std::string_view text,
                          const std::string& origin) {
   const bool flag = *option.value == '\0';
-  if (flag && MeansOff(text)) return {};
-  if (flag && !MeansOn(text))
+  if (flag && !MeansOn(text) && !MeansOff(text))
     return FailWith(ExitCode::kUsage,
                     origin + ": '" + std::string(text) + "' is neither yes nor no");
   if (!flag && text.empty())
     return FailWith(ExitCode::kUsage, origin + ": needs a value (" + option.value + ")");
-  settings.Add(option.name, {flag ? "" : std::string(text), origin});
+  settings.Add(option.name, {flag ? FlagText(!MeansOff(text)) : std::string(text), origin});
   return {};
 }
 
@@ -129,19 +158,18 @@ Outcome<Settings> ReadConfigFile(const std::string& path) {
   return settings;
 }
 
-Settings ReadEnvironment(const Environment& environment) {
+Outcome<Settings> ReadEnvironment(const Environment& environment) {
   Settings settings;
   for (const OptionSpec& option : MountOptionTable()) {
     const std::string name = EnvironmentName(option);
     const char* value = environment(name.c_str());
     if (value == nullptr || *value == '\0') continue;
-    if (*option.value == '\0') {
-      if (!MeansOff(value)) settings.Add(option.name, {"", name});
-    } else if (option.repeatable) {
-      for (const auto part : SplitText(value, ' '))
-        if (!part.empty()) settings.Add(option.name, {std::string(part), name});
-    } else {
-      settings.Add(option.name, {value, name});
+    const auto parts =
+        option.repeatable ? SplitText(value, ' ') : std::vector<std::string_view>{value};
+    for (const std::string_view part : parts) {
+      if (part.empty()) continue;
+      if (auto added = AddChecked(settings, option, part, name); !added)
+        return tl::unexpected(added.error());
     }
   }
   return settings;

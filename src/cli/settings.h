@@ -17,9 +17,12 @@
 namespace tciafs::cli {
 
 struct SettingValue {
-  std::string text;    // "" for a flag that is on
+  std::string text;    // of a flag what FlagText says
   std::string origin;  // for messages: "--cache-size", "TCIAFS_CACHE_SIZE", "/etc/tciafs.conf:3"
 };
+
+// A flag that is off is a value too: it goes before one that is on in a layer below.
+inline std::string FlagText(bool on) { return on ? "yes" : "no"; }
 
 // One layer: option name → its values, in order.
 class Settings {
@@ -40,7 +43,7 @@ using Environment = std::function<const char*(const char*)>;
 
 // `name = value` lines, `#` comments; a missing file is an empty layer, an unknown name an error.
 Outcome<Settings> ReadConfigFile(const std::string& path);
-Settings ReadEnvironment(const Environment& environment);
+Outcome<Settings> ReadEnvironment(const Environment& environment);
 
 // The words after -o. Ours are settings; those of mount(8) that mean nothing to us are dropped,
 // those for the kernel collected. Unknown words are an error unless `sloppy`.

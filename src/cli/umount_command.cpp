@@ -2,16 +2,12 @@
 // Copyright the tciafs authors
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
-#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
 #include <cstdio>
-#include <thread>
 
 #include "cli/mount_command.h"
 #include "cli/mountpoint.h"
@@ -19,28 +15,15 @@
 #include "tciafs/util/text.h"
 #include "tciafs/util/unique_fd.h"
 
-extern char** environ;
-
 namespace tciafs::cli {
 namespace {
 
 constexpr int kDaemonEndMaxMs = 15'000;
 
-// 0, or an errno. Root unmounts by itself, others through the setuid fusermount3.
-int Detach(const std::string& mountpoint, const Caller& caller, bool lazily) {
-  if (caller.uid == 0)
-    return ::umount2(mountpoint.c_str(), UMOUNT_NOFOLLOW | (lazily ? MNT_DETACH : 0)) == 0 ? 0
-                                                                                           : errno;
-  const char* arguments[] = {"fusermount3",      "-u",   "-q", lazily ? "-z" : "--",
-                             mountpoint.c_str(), nullptr};
-  pid_t child = 0;
-  const int failed = ::posix_spawnp(&child, "fusermount3", nullptr, nullptr,
-                                    const_cast<char* const*>(arguments), environ);
-  if (failed != 0) return failed;
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return 0;
-  return FindMount(mountpoint) ? EBUSY : 0;  // fusermount3 tells no reason by its exit code
+// Its process is gone: every access says so at once.
+bool IsDead(const std::string& mountpoint) {
+  struct stat st {};
+  return ::stat(mountpoint.c_str(), &st) != 0 && (errno == ENOTCONN || errno == ECONNABORTED);
 }
 
 bool AwaitEnd(pid_t daemon) {
@@ -52,22 +35,25 @@ bool AwaitEnd(pid_t daemon) {
 
 Outcome<void> Unmount(const std::string& path, const Caller& caller) {
   const std::string mountpoint = ResolveMountpoint(path);
-  if (!FindMount(mountpoint))
-    return FailWith(ExitCode::kFailed, mountpoint + ": no tciafs is mounted there");
-  const auto daemon = FindDaemon(mountpoint, caller);
-  int failed = Detach(mountpoint, caller, false);
+  const auto mounted = FindMount(mountpoint);
+  if (!mounted) return FailWith(ExitCode::kFailed, mountpoint + ": no tciafs is mounted there");
+  const auto daemon = FindDaemon(mountpoint, mounted->owner_uid, caller);
+  int failed = DetachMount(mountpoint, caller.uid, false);
   if (failed == EBUSY && daemon) {
     // Programs hold files in it, or wait for them: the daemon ends their waits and detaches itself.
-    ::kill(*daemon, SIGTERM);
-    failed = 0;
+    failed = ::kill(*daemon, SIGTERM) == 0 ? 0 : errno;
+  } else if (failed == EBUSY && IsDead(mountpoint)) {
+    failed = DetachMount(mountpoint, caller.uid, true);
   } else if (failed == EBUSY) {
-    failed = Detach(mountpoint, caller, true);  // a dead mount whose files are still held
+    return FailWith(ExitCode::kFailed, mountpoint +
+                                           ": programs use it, and the process that serves it is "
+                                           "not known; end them (fuser -m) and try again");
   }
   if (failed != 0) return FailWith(ExitCode::kFailed, mountpoint + ": " + SystemErrorText(failed));
   if (daemon && !AwaitEnd(*daemon))
     return FailWith(ExitCode::kFailed,
                     mountpoint + ": process " + std::to_string(*daemon) + " does not end");
-  if (FindMount(mountpoint)) Detach(mountpoint, caller, true);
+  if (FindMount(mountpoint)) DetachMount(mountpoint, caller.uid, true);
   if (FindMount(mountpoint)) return FailWith(ExitCode::kFailed, mountpoint + ": still mounted");
   return {};
 }

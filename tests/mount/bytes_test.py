@@ -110,6 +110,21 @@ class WaysOfReading(harness.MountCase):
             sent += os.sendfile(copy, file, sent, len(self.whole) - sent)
         self.assertEqual(os.pread(copy, len(self.whole) + 1, 0), self.whole)
 
+    def test_sendfile_of_a_size_that_was_only_guessed(self):
+        """sendfile asks for no size: the kernel must have been told before open returned."""
+        server = self.archive("--synthetic", "GUESS:patients=1,studies=1,series=1,images=4,size=300x300",
+                              "--no-drill-down")
+        for policy in ("zero", "estimate"):
+            mount = self.mount(server, cache=self.cache + policy, options=["--unknown-size", policy])
+            for path, (md5, size) in server.truth("GUESS").items():
+                with self.subTest(policy=policy), open(mount / path, "rb") as file, \
+                        open(os.path.join(self.directory, "sent"), "w+b") as copy:
+                    sent = 0
+                    while piece := os.sendfile(copy.fileno(), file.fileno(), sent, 1 << 20):
+                        sent += piece
+                    self.assertEqual(sent, size)
+                    self.assertEqual(harness.md5_of(copy.name), md5)
+
     def test_mmap(self):
         with open(self.mounted / self.path, "rb") as file, \
                 mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:

@@ -15,8 +15,10 @@ class Crashes(harness.MountCase):
                               "--bandwidth", 6_000_000, "--zip-level", 1)
         truth = server.truth("C")
         chance = random.Random(7)
+        survived = 0
         for round_number in range(5):
             mount = self.mount(server)
+            self.assertEqual(harness.walk_files(mount.path), sorted(truth))
             readers = [self.background("md5sum", *[mount / path for path in part], stdout=harness.DISCARD, stderr=harness.DISCARD)
                        for part in (sorted(truth)[::2], sorted(truth)[1::2])]
             time.sleep(chance.uniform(0.05, 0.6))
@@ -28,10 +30,12 @@ class Crashes(harness.MountCase):
                 for path in harness.walk_files(survivor.path):
                     try:
                         self.assertEqual(harness.md5_of(survivor / path), truth[path][0])
+                        survived += 1
                         self.assertEqual(os.getxattr(survivor / path, "user.tcia.cached"), b"1")
                     except OSError:
                         pass  # was not published: not there, and not wrong
                 survivor.unmount()
+        self.assertGreater(survived, 0)
         mount = self.mount(server)
         for path, (md5, _) in truth.items():
             self.assertEqual(harness.md5_of(mount / path), md5)

@@ -153,12 +153,12 @@ class Archive:
 class Mount:
     """A mounted file system in the foreground, its log kept."""
 
-    def __init__(self, mountpoint, cache, *arguments, servers=(), environment=None, log_level="debug"):
+    def __init__(self, mountpoint, cache, *arguments, servers=(), environment=None, prefix=()):
         os.makedirs(mountpoint, exist_ok=True)
         self.path = mountpoint
         self.log_path = mountpoint + ".log"
         self._log = open(self.log_path, "ab")
-        words = [PROGRAM, "mount", "-f", "--log-level", log_level, "--cache-dir", cache]
+        words = [*prefix, PROGRAM, "mount", "-f", "--log-level", "debug", "--cache-dir", cache]
         for server in servers:
             words += ["--server", server]
         self.process = subprocess.Popen(

@@ -68,6 +68,39 @@ class Daemon(harness.MountCase):
         self.tciafs("mount", *self.options(), self.mountpoint)
         self.tciafs("umount", self.mountpoint)
 
+    def test_umount_of_a_used_mount_whose_server_process_is_not_known(self):
+        mount = harness.Mount(self.mountpoint, self.cache, servers=[self.server.url])
+        self.addCleanup(mount.end)
+        path = os.path.join(self.mountpoint, harness.walk_files(self.mountpoint)[0])
+        elsewhere = {"XDG_RUNTIME_DIR": self.directory}
+        if os.getuid() == 0:
+            self.skipTest("root's records are always found")
+        with open(path, "rb"):
+            refused = self.tciafs("umount", self.mountpoint, check=False, environment=elsewhere)
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn("programs use it", refused.stderr)
+        self.assertTrue(harness.is_mounted(self.mountpoint))
+
+    def test_without_standard_streams(self):
+        words = " ".join(["exec", harness.PROGRAM, "mount", *self.options(), self.mountpoint])
+        harness.run("sh", "-c", words + " <&- >&- 2>&-", env=harness.clean_environment(), timeout_s=30)
+        self.assertEqual(os.listdir(self.mountpoint), ["A"])
+        self.tciafs("umount", self.mountpoint)
+
+    def test_nohup_is_respected(self):
+        mount = harness.Mount(self.mountpoint, self.cache, servers=[self.server.url],
+                              prefix=["nohup"])
+        self.addCleanup(mount.end)
+        mount.process.send_signal(signal.SIGHUP)
+        self.assertEqual(os.listdir(self.mountpoint), ["A"])
+        mount.unmount()
+
+    def test_every_tolerated_mount_option_mounts(self):
+        words = ("rw,ro,defaults,noauto,user,nofail,_netdev,nosuid,nodev,noexec,relatime,norelatime,"
+                 "strictatime,lazytime,nodiratime,noatime,sync,async,noiversion,x-systemd.automount")
+        self.tciafs("mount", *self.options(), "-o", words, self.mountpoint)
+        self.tciafs("umount", self.mountpoint)
+
     def test_the_helper_of_mount_8(self):
         helper = os.path.join(self.directory, "mount.tciafs")
         os.symlink(harness.PROGRAM, helper)

@@ -33,11 +33,15 @@ class Blocked(harness.MountCase):
         self.mounted = self.mount(self.server, options=["--io-timeout", "120s"])
         self.slow = ["SLOW/" + path for path in harness.walk_files(self.mounted / "SLOW")]
         harness.walk_files(self.mounted / "FAST")
+        self.asked = 0
         self.server.plan({"endpoint": "*/getImage*", "times": -1, "action": "stall_before_head"})
 
     def list_fast(self):
-        """Lists and stats without the help of the kernel's caches: a name it has not seen."""
-        harness.run("ls", "-l", self.mounted / "FAST")
+        """A listing, and names the kernel has not heard of: those it has to ask for."""
+        os.listdir(self.mounted / "FAST")
+        for _ in range(20):
+            self.asked += 1
+            self.assertFalse(os.path.exists(self.mounted / f"FAST/no-{self.asked}"))
 
     def block(self, count):
         """Threads of another process than the daemon, all waiting in open()."""
@@ -87,13 +91,14 @@ class Blocked(harness.MountCase):
         fresh.plan({"endpoint": "*", "times": -1, "action": "stall_before_head"})
         mount = self.mount(fresh, cache=self.cache + "2")
         listing = self.background("ls", mount.path, stderr=harness.DISCARD)
-        time.sleep(0.3)
+        harness.wait_for(fresh.active, "the listing is asked for")
         listing.send_signal(signal.SIGINT)
         self.assertEqual(listing.wait(5), -signal.SIGINT)
 
     def test_sigterm_ends_the_daemon_with_downloads_under_way(self):
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             with self.subTest(signal=signal_number):
+                harness.wait_for(lambda: self.server.active("Image") == 0, "nothing stalls")
                 mount = self.mount(self.server, cache=self.cache + str(int(signal_number)))
                 reader = self.background("cat", mount / self.slow[0], stdout=harness.DISCARD, stderr=harness.DISCARD)
                 harness.wait_for(lambda: self.server.active("Image") > 0, "a download")

@@ -74,6 +74,18 @@ TEST_F(CredentialsTest, EnvironmentThenNetrc) {
   EXPECT_EQ(Find("https://h/x")->username, "carol");
 }
 
+TEST_F(CredentialsTest, ASecretForNoServerInParticularIsNotSentToSeveral) {
+  settings_.servers = {"https://h/x", "https://other/x"};
+  environment_["TCIAFS_USERNAME"] = "carol";
+  EXPECT_EQ(Find("https://h/x").error().code, ExitCode::kCredentials);
+  environment_.clear();
+  environment_["TCIAFS_API_KEY"] = "k";
+  EXPECT_EQ(FindApiKey(settings_, User()).error().code, ExitCode::kCredentials);
+  Write("key", "k\n");
+  settings_.api_key_file = directory_.File("key");
+  EXPECT_EQ(FindApiKey(settings_, User()).error().code, ExitCode::kCredentials);
+}
+
 TEST_F(CredentialsTest, ApiKey) {
   EXPECT_EQ(*FindApiKey(settings_, User()), "");
   environment_["TCIAFS_API_KEY"] = "from-environment";

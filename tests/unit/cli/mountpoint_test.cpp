@@ -14,13 +14,15 @@ namespace {
 TEST(MountTable, ReadsEscapesAndOptionalFields) {
   const auto entries = ParseMountTable(
       "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
-      "40 22 0:35 / /home/u/my\\040images ro,nosuid - fuse.tciafs tcia:host ro,user_id=0\n"
+      "40 22 0:35 / /home/u/my\\040images ro,nosuid - fuse.tciafs tcia:host "
+      "ro,user_id=1000,group_id=0\n"
       "cut short\n");
   ASSERT_EQ(entries.size(), 2u);
   EXPECT_EQ(entries[0].type, "ext4");
   EXPECT_EQ(entries[1].mountpoint, "/home/u/my images");
   EXPECT_EQ(entries[1].type, "fuse.tciafs");
   EXPECT_EQ(entries[1].source, "tcia:host");
+  EXPECT_EQ(entries[1].owner_uid, 1000u);
 }
 
 TEST(CheckMountpoint, TakesAnEmptyDirectoryOnly) {

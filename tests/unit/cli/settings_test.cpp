@@ -71,7 +71,7 @@ TEST(ConfigFile, ReadsNamesValuesAndComments) {
   ASSERT_TRUE(settings.has_value());
   EXPECT_EQ(settings->Last("api")->text, "v2");
   EXPECT_NE(settings->Find("offline"), nullptr);
-  EXPECT_EQ(settings->Find("allow-other"), nullptr);
+  EXPECT_EQ(settings->Last("allow-other")->text, FlagText(false));
   EXPECT_EQ(settings->Find("server")->size(), 2u);
 }
 
@@ -86,12 +86,13 @@ TEST(ConfigFile, NamesTheLineThatIsWrong) {
 
 TEST(Environment, EveryOptionHasItsVariable) {
   const auto settings =
-      ReadEnvironment(EnvironmentOf({{"TCIAFS_CACHE_DIR", "/c"},
-                                     {"TCIAFS_OFFLINE", "1"},
-                                     {"TCIAFS_SERVER", "https://a/x https://b/x"}}));
+      *ReadEnvironment(EnvironmentOf({{"TCIAFS_CACHE_DIR", "/c"},
+                                      {"TCIAFS_OFFLINE", "1"},
+                                      {"TCIAFS_SERVER", "https://a/x https://b/x"}}));
   EXPECT_EQ(settings.Last("cache-dir")->text, "/c");
-  EXPECT_NE(settings.Find("offline"), nullptr);
+  EXPECT_EQ(settings.Last("offline")->text, FlagText(true));
   EXPECT_EQ(settings.Find("server")->size(), 2u);
+  EXPECT_FALSE(ReadEnvironment(EnvironmentOf({{"TCIAFS_OFFLINE", "perhaps"}})).has_value());
   EXPECT_EQ(EnvironmentName(*FindMountOption("metadata-ttl")), "TCIAFS_METADATA_TTL");
 }
 
@@ -148,6 +149,15 @@ TEST(CheckSettings, RefusesWithTheOriginOfTheMistake) {
     EXPECT_EQ(refused.error().code, ExitCode::kUsage);
     EXPECT_EQ(refused.error().message.find("--" + name + ": "), 0u) << refused.error().message;
   }
+}
+
+TEST(CheckSettings, OffGoesBeforeOnOfALayerBelow) {
+  Settings high = Of({{"offline", FlagText(false)}});
+  high.Underlay(Of({{"offline", FlagText(true)}, {"allow-other", FlagText(true)}}));
+  const auto settings = Check(high);
+  ASSERT_TRUE(settings.has_value());
+  EXPECT_FALSE(settings->offline);
+  EXPECT_TRUE(settings->allow_other);
 }
 
 TEST(CheckSettings, AServerGivenTwiceIsRefused) {
