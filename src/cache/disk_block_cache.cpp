@@ -58,7 +58,7 @@ void DiskBlockCache::Adopt(SeriesEntry entry) {
   known_ += entry.known;
   last_use_ms_ = std::max(last_use_ms_, std::min(entry.last_use_ms, clock_.UnixMs()));
   space_.Claim(entry.disk_bytes);
-  if (entry.present == 0 && !entry.pinned) return;
+  if (entry.present == 0 && entry.disk_bytes == 0 && !entry.pinned && !entry.unsettled) return;
   const auto series = std::make_shared<SeriesState>(std::move(entry));
   series_.emplace(series->id, series);
   if (!series->entry.unsettled) return;
@@ -156,6 +156,7 @@ std::optional<InstanceEntry> DiskBlockCache::Find(const SeriesState& series,
       if (pending->second.gone) return std::nullopt;
       return pending->second.entry;
     }
+    if (series.outdated) return std::nullopt;
   }
   auto entry = index_->Instance(series.id, sop);
   if (entry) return std::move(*entry);
@@ -243,16 +244,19 @@ std::vector<KnownInstance> DiskBlockCache::Known(const SeriesKey& key,
   if (!entry || !source::SameVersion(entry->version, version)) return {};
   std::map<source::SopUid, SeriesState::Pending> pending;
   std::vector<std::shared_ptr<StoredInstance>> lives;  // let go without the lock
+  bool outdated = false;
   {
     MutexLock lock(mutex_);
     if (const auto series = FindLocked(key)) {
+      outdated = series->outdated;
       pending = series->pending;
       for (const auto& [sop, live] : series->live)
         if (auto instance = live.instance.lock()) lives.push_back(std::move(instance));
     }
   }
   std::map<source::SopUid, KnownInstance> known;
-  auto stored = index_->Instances(SeriesIdOf(key));
+  auto stored =
+      outdated ? Result<InstanceList>(InstanceList()) : index_->Instances(SeriesIdOf(key));
   if (!stored) NoteIndexError(stored.error());
   if (stored)
     for (const auto& [sop, instance] : *stored) known[sop] = ToKnown(sop, instance);
@@ -319,13 +323,12 @@ Status DiskBlockCache::Evict(const SeriesKey& key) {
     MutexLock lock(mutex_);
     series = FindLocked(key);
     while (series && (series->wiping || !series->withdrawing.empty())) settled_.Wait(mutex_);
-    if (!series || (series->entry.present == 0 && series->live.empty()))
+    if (!series || (series->entry.present == 0 && series->live.empty() && !series->leftovers))
       return Fail(Errc::kNotFound, key.series.text() + ": not in the cache");
     if (series->has_writer) return Fail(Errc::kBusy, key.series.text() + ": is being fetched");
     MarkWipingLocked(*series);
   }
-  Wipe(series, Remember::kKnown);
-  return {};
+  return Wipe(series, Remember::kKnown);
 }
 
 Usage DiskBlockCache::usage() const {
@@ -361,6 +364,7 @@ IndexChanges DiskBlockCache::TakePending(std::map<SeriesRef, uint64_t>& taken) c
   MutexLock lock(mutex_);
   IndexChanges changes;
   for (const SeriesRef& series : edited_) {
+    if (series->outdated) continue;  // the index holds what it was, as a whole
     taken[series] = series->edition;
     const SeriesEntry& entry = series->entry;
     if (series->Idle() && entry.known == 0 && !entry.unsettled) {

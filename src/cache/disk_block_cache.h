@@ -78,6 +78,8 @@ class DiskBlockCache final : public BlockCache {
   // Takes space for a file from the reservation, stretching it (and evicting) where it ends.
   Status Claim(int64_t bytes, SeriesFetch& fetch);
   void Unclaim(int64_t bytes);
+  // A file could not be removed: its (claimed) bytes are the series' now, until that is wiped.
+  void NoteLeftover(const SeriesRef& series, int64_t bytes);
   Status ClaimMemory(int64_t bytes);
   void UnclaimMemory(int64_t bytes);
   // What BeginInstance finds: bytes, a record without bytes, or nothing; kBusy if another writer is
@@ -137,12 +139,28 @@ class DiskBlockCache final : public BlockCache {
   // Least recently used first, enough of them or none; marked as wiping.
   std::vector<SeriesRef> PickVictimsLocked(int64_t lacking_bytes) TCIAFS_REQUIRES(mutex_);
   void MarkWipingLocked(SeriesState& series) TCIAFS_REQUIRES(mutex_);
-  // Removes the bytes of a series the caller has marked as wiping.
-  void Wipe(const SeriesRef& series, Remember remember);
-  Status RemoveFiles(const SeriesId& series);
+  void UnmarkWipingLocked(SeriesState& series) TCIAFS_REQUIRES(mutex_);
+  // Removes the bytes of a series the caller has marked as wiping. If it fails the series has no
+  // instances any more all the same; what is left of its files stays charged, so that it can be
+  // tried again.
+  Status Wipe(const SeriesRef& series, Remember remember);
+  Status WipeAll(const std::vector<SeriesRef>& victims);
+  struct Leftovers {
+    bool none = false;    // all is gone
+    bool listed = false;  // otherwise anything may be left
+    std::set<std::string> names;
+    int64_t bytes = 0;
+  };
+  Status ForgetInIndex(const SeriesRef& series, bool keep_known);
+  Status RemoveFiles(const SeriesId& series, Leftovers& left);
+  void SettleChargesLocked(SeriesState& series, int64_t charged_bytes, const Leftovers& left,
+                           const std::vector<std::shared_ptr<StoredInstance>>& lives)
+      TCIAFS_REQUIRES(mutex_);
   // Forgets the least recently used of the series that are remembered without bytes.
   void PruneRemembered(bool much);
   Result<SeriesRef> Occupy(const SeriesPlan& plan);
+  Status DropOtherVersion(const SeriesRef& series, const source::SeriesVersion& version);
+  Status ReserveFor(const SeriesPlan& plan, SeriesFetch& fetch);
   void TakeVersion(const SeriesRef& series, const source::SeriesVersion& version);
   int64_t PlannedBytes(const SeriesPlan& plan, const SeriesState& series) const
       TCIAFS_REQUIRES(mutex_);

@@ -69,8 +69,21 @@ Status DiskBlockCache::Reserve(int64_t bytes) {
                                         "), and what could be evicted does not suffice");
       }
     }
-    for (const SeriesRef& victim : victims) Wipe(victim, Remember::kKnown);
+    TCIAFS_TRY(WipeAll(victims));
   }
+}
+
+// Ends at the first that fails: where one cannot be removed the next would hardly fare better.
+Status DiskBlockCache::WipeAll(const std::vector<SeriesRef>& victims) {
+  for (size_t i = 0; i < victims.size(); ++i) {
+    Status status = Wipe(victims[i], Remember::kKnown);
+    if (status) continue;
+    MutexLock lock(mutex_);
+    TouchLocked(victims[i]);  // another one is tried first the next time
+    for (size_t left = i + 1; left < victims.size(); ++left) UnmarkWipingLocked(*victims[left]);
+    return Fail(Errc::kInternal, "cannot evict: " + status.error().message);
+  }
+  return {};
 }
 
 std::vector<SeriesRef> DiskBlockCache::PickVictimsLocked(int64_t lacking_bytes) {
@@ -96,20 +109,23 @@ void DiskBlockCache::MarkWipingLocked(SeriesState& series) {
   ++wipes_;
 }
 
-void DiskBlockCache::Wipe(const SeriesRef& series, Remember remember) {
-  const bool keep_known = remember == Remember::kKnown;
-  int64_t freed_bytes = 0;
+void DiskBlockCache::UnmarkWipingLocked(SeriesState& series) {
+  series.wiping = false;
+  --wipes_;
+  settled_.NotifyAll();
+}
+
+Status DiskBlockCache::Wipe(const SeriesRef& series, Remember remember) {
+  bool keep_known = remember == Remember::kKnown;
+  int64_t charged_bytes = 0;
   std::vector<std::shared_ptr<StoredInstance>> lives;  // let go without the lock
   {
     MutexLock lock(mutex_);
-    freed_bytes = std::exchange(series->entry.disk_bytes, 0);
+    if (series->outdated) keep_known = false;  // what the index remembers is of another version
+    charged_bytes = std::exchange(series->entry.disk_bytes, 0);
     for (const auto& [sop, live] : series->live) {
       auto instance = live.instance.lock();
       if (!instance) continue;
-      if (!instance->in_memory()) {
-        instance->orphaned_bytes = OnDiskBytes(instance->size_bytes());
-        freed_bytes -= instance->orphaned_bytes;
-      }
       held_.remove(instance);  // not the last reference
       lives.push_back(std::move(instance));
     }
@@ -127,6 +143,31 @@ void DiskBlockCache::Wipe(const SeriesRef& series, Remember remember) {
     series->entry.verified = false;
     series->entry.unsettled = true;
   }
+  Status status = ForgetInIndex(series, keep_known);
+  const bool forgotten = status.has_value();
+  Leftovers left;  // a record without its file is only a miss
+  if (Status removed = RemoveFiles(series->id, left); !removed && status)
+    status = std::move(removed);
+  if (!status) NoteDiskFailure(status.error());
+  const int64_t index_bytes = index_->file_bytes();
+  {
+    MutexLock lock(mutex_);
+    space_.set_index_bytes(index_bytes);
+    SettleChargesLocked(*series, charged_bytes, left, lives);
+    series->outdated = !forgotten;
+    series->leftovers = !left.none;
+    series->entry.unsettled = !status;  // else the next run looks after what is left
+    EditLocked(series);
+    UnmarkWipingLocked(*series);
+  }
+  PruneRemembered(/*much=*/false);
+  return status;
+}
+
+// A journal of another version would bring its instances back, so it goes first.
+Status DiskBlockCache::ForgetInIndex(const SeriesRef& series, bool keep_known) {
+  if (!keep_known)
+    TCIAFS_TRY(disk_->Remove(layout_.SeriesDirectory(series->id) + "/" + kJournalName));
   const auto take = [&] {
     MutexLock lock(mutex_);
     return series->entry;
@@ -136,29 +177,42 @@ void DiskBlockCache::Wipe(const SeriesRef& series, Remember remember) {
     PruneRemembered(/*much=*/true);
     forgotten = index_->Forget(series->id, keep_known, take);
   }
-  const Status removed = RemoveFiles(series->id);  // a record without its file is only a miss
-  if (!forgotten) NoteDiskFailure(forgotten.error());
-  if (!removed) NoteDiskFailure(removed.error());
-  const int64_t index_bytes = index_->file_bytes();
-  {
-    MutexLock lock(mutex_);
-    space_.set_index_bytes(index_bytes);
-    if (removed) space_.Release(freed_bytes);
-    // Else the next run looks after what is left.
-    if (forgotten && removed) series->entry.unsettled = false;
-    EditLocked(series);
-    series->wiping = false;
-    --wipes_;
-    settled_.NotifyAll();
-  }
-  PruneRemembered(/*much=*/false);
+  return forgotten;
 }
 
-Status DiskBlockCache::RemoveFiles(const SeriesId& series) {
+// What is left stays charged to the series, what is gone but open to its readers; the rest is free.
+void DiskBlockCache::SettleChargesLocked(
+    SeriesState& series, int64_t charged_bytes, const Leftovers& left,
+    const std::vector<std::shared_ptr<StoredInstance>>& lives) {
+  int64_t kept_bytes = 0;
+  if (!left.none) kept_bytes = left.listed ? kDiskUnitBytes + left.bytes : charged_bytes;
+  series.entry.disk_bytes = kept_bytes;
+  for (const auto& live : lives) {
+    const bool gone =
+        left.none || (left.listed && left.names.count(InstanceFileName(live->sop())) == 0);
+    if (live->in_memory() || !gone) continue;
+    live->orphaned_bytes = OnDiskBytes(live->size_bytes());
+    kept_bytes += live->orphaned_bytes;
+  }
+  space_.Release(charged_bytes - kept_bytes);
+}
+
+// All that can be removed is; the first failure is told.
+Status DiskBlockCache::RemoveFiles(const SeriesId& series, Leftovers& left) {
   const std::string directory = layout_.SeriesDirectory(series);
   TCIAFS_ASSIGN(const auto files, disk_->List(directory));
-  for (const DiskEntry& file : files) TCIAFS_TRY(disk_->Remove(directory + "/" + file.name));
-  return disk_->RemoveDirectory(directory);
+  left.listed = true;
+  Status status;
+  for (const DiskEntry& file : files) {
+    Status removed = disk_->Remove(directory + "/" + file.name);
+    if (removed) continue;
+    if (status) status = std::move(removed);
+    left.names.insert(file.name);
+    left.bytes += OnDiskBytes(file.size_bytes);
+  }
+  if (status) status = disk_->RemoveDirectory(directory);
+  left.none = status.has_value();
+  return status;
 }
 
 void DiskBlockCache::PruneRemembered(bool much) {
@@ -233,6 +287,14 @@ Status DiskBlockCache::Claim(int64_t bytes, SeriesFetch& fetch) {
 void DiskBlockCache::Unclaim(int64_t bytes) {
   MutexLock lock(mutex_);
   space_.Release(bytes);
+}
+
+void DiskBlockCache::NoteLeftover(const SeriesRef& series, int64_t bytes) {
+  MutexLock lock(mutex_);
+  series->leftovers = true;
+  series->entry.unsettled = true;
+  series->entry.disk_bytes += bytes;
+  EditLocked(series);
 }
 
 }  // namespace tciafs::cache

@@ -28,29 +28,38 @@ Result<std::unique_ptr<SeriesWriter>> DiskBlockCache::BeginSeries(const SeriesPl
   TCIAFS_TRY(CheckFits(plan));
   TCIAFS_ASSIGN(const SeriesRef series, Occupy(plan));
   const auto fetch = std::make_shared<SeriesFetch>(*this, series);  // gives it up again at its end
-  bool other_version = false;
+  Status status = DropOtherVersion(series, plan.version);
+  TakeVersion(series, plan.version);
+  if (status && DiskUsable()) {
+    status = ReserveFor(plan, *fetch);
+    if (!status && status.error().code == Errc::kNoSpace) return Fail(std::move(status).error());
+    if (status) status = StartOnDisk(*fetch);
+    if (!status) NoteDiskFailure(status.error());
+  }
+  return std::make_unique<DiskSeriesWriter>(fetch);  // without the disk: in memory
+}
+
+Status DiskBlockCache::DropOtherVersion(const SeriesRef& series,
+                                        const source::SeriesVersion& version) {
   {
     MutexLock lock(mutex_);
     while (!series->withdrawing.empty()) settled_.Wait(mutex_);
-    other_version = !source::SameVersion(series->entry.version, plan.version);
-    if (other_version) MarkWipingLocked(*series);
+    if (source::SameVersion(series->entry.version, version) && !series->outdated) return {};
+    MarkWipingLocked(*series);
   }
-  if (other_version) Wipe(series, Remember::kNothing);
-  TakeVersion(series, plan.version);
+  return Wipe(series, Remember::kNothing);
+}
+
+Status DiskBlockCache::ReserveFor(const SeriesPlan& plan, SeriesFetch& fetch) {
   int64_t planned_bytes = 0;
   {
     MutexLock lock(mutex_);
-    planned_bytes = PlannedBytes(plan, *series);
+    planned_bytes = PlannedBytes(plan, *fetch.series);
   }
-  Status status = Reserve(planned_bytes);
-  if (!status && status.error().code == Errc::kNoSpace) return Fail(std::move(status).error());
-  if (status) {
-    MutexLock lock(mutex_);
-    fetch->reserved_bytes = planned_bytes;
-  }
-  if (status && DiskUsable()) status = StartOnDisk(*fetch);
-  if (!status) NoteDiskFailure(status.error());
-  return std::make_unique<DiskSeriesWriter>(fetch);
+  TCIAFS_TRY(Reserve(planned_bytes));
+  MutexLock lock(mutex_);
+  fetch.reserved_bytes = planned_bytes;
+  return {};
 }
 
 // Marks the series as having a writer.
@@ -132,7 +141,7 @@ void DiskBlockCache::EndFetch(SeriesFetch& fetch, bool settled) {
       empty && disk_->RemoveDirectory(layout_.SeriesDirectory(series->id)).has_value();
   MutexLock lock(mutex_);
   if (removed) space_.Release(std::exchange(series->entry.disk_bytes, 0));
-  if (settled) series->entry.unsettled = false;
+  if (settled && !series->leftovers) series->entry.unsettled = false;
   series->has_writer = false;
   EditLocked(series);
   settled_.NotifyAll();

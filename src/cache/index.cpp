@@ -101,6 +101,12 @@ Status Index::Commit(const std::function<IndexChanges()>& take) {
 
 Status Index::Forget(const SeriesId& series, bool keep_known,
                      const std::function<SeriesEntry()>& take) {
+  if (!keep_known) {  // the entry may be of another version already
+    TCIAFS_ASSIGN(auto txn, environment_->Write());
+    TCIAFS_TRY(txn.Put(series_, series, EncodeSeries(take())));
+    TCIAFS_TRY(txn.DeletePrefix(instances_, series));
+    return txn.Commit();
+  }
   std::string from = series;
   for (bool more = true; more;) {
     TCIAFS_ASSIGN(auto txn, environment_->Write());
@@ -108,7 +114,7 @@ Status Index::Forget(const SeriesId& series, bool keep_known,
     std::vector<std::pair<std::string, InstanceEntry>> step;
     std::vector<std::string> gone;
     const auto collect = [&](std::string_view key, std::string_view value) {
-      auto entry = keep_known ? DecodeInstance(key, value) : std::nullopt;
+      auto entry = DecodeInstance(key, value);
       if (!entry) {
         gone.emplace_back(key);
       } else if (entry->present) {

@@ -46,7 +46,7 @@ class Index {
 
   Status Commit(const std::function<IndexChanges()>& take);
   // The series has no bytes any more: its instances are forgotten or, with keep_known, remembered
-  // as absent. Writes the entry first and the rest in steps.
+  // as absent, in steps, of which the first writes the entry. Forgetting is done as a whole.
   Status Forget(const SeriesId& series, bool keep_known, const std::function<SeriesEntry()>& take);
 
   Status Sync() { return environment_->Sync(); }

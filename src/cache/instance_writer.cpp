@@ -28,9 +28,13 @@ void DiskInstanceWriter::Discard() {
   if (in_memory_) {
     fetch_->cache.UnclaimMemory(written_bytes_);
   } else {
-    if (const Status status = fetch_->cache.disk().Remove(path_); !status)
+    const int64_t bytes = OnDiskBytes(std::exchange(claimed_bytes_, 0));
+    if (const Status status = fetch_->cache.disk().Remove(path_); status) {
+      fetch_->cache.Unclaim(bytes);
+    } else {
       fetch_->cache.NoteDiskFailure(status.error());
-    fetch_->cache.Unclaim(OnDiskBytes(std::exchange(claimed_bytes_, 0)));
+      fetch_->cache.NoteLeftover(fetch_->series, bytes);
+    }
   }
   fd_.Reset();
 }
@@ -84,7 +88,12 @@ Status DiskInstanceWriter::WriteBlockToDisk() {
   const int64_t end = written_bytes_ + static_cast<int64_t>(block_.size());
   const int64_t more = OnDiskBytes(end) - OnDiskBytes(claimed_bytes_);
   if (more > 0) {
-    TCIAFS_TRY(fetch_->cache.Claim(more, *fetch_));
+    const Status claimed = fetch_->cache.Claim(more, *fetch_);
+    if (!claimed && claimed.error().code != Errc::kNoSpace) {  // what was to be evicted cannot be
+      fetch_->cache.NoteDiskFailure(claimed.error());
+      return MoveToMemory();
+    }
+    TCIAFS_TRY(claimed);
     claimed_bytes_ = end;
   }
   const Status status = fetch_->cache.disk().Write(fd_.get(), written_bytes_, block_);

@@ -99,9 +99,12 @@ Status DiskBlockCache::RemoveInstance(const Removal& removal) {
   if (live) live->Revoke();
   auto entry = Find(*series, sop);
   const bool stored = entry && entry->present;
+  bool removed = true;
   if (stored) {
     const auto path = layout_.SeriesDirectory(series->id) + "/" + InstanceFileName(sop);
-    if (const Status status = disk_->Remove(path); !status) NoteDiskFailure(status.error());
+    const Status status = disk_->Remove(path);
+    removed = status.has_value();
+    if (!removed) NoteDiskFailure(status.error());
   }
   std::list<std::shared_ptr<StoredInstance>> dropped;  // let go without the lock
   {
@@ -119,10 +122,15 @@ Status DiskBlockCache::RemoveInstance(const Removal& removal) {
     if (stored) {
       const int64_t bytes = OnDiskBytes(entry->size_bytes);
       --series->entry.present;
-      series->entry.disk_bytes -= bytes;
-      if (live && !live->in_memory()) {
+      if (removed) {
+        series->entry.disk_bytes -= bytes;
+      } else {  // charged to the series until that is wiped
+        series->leftovers = true;
+        series->entry.unsettled = true;
+      }
+      if (removed && live && !live->in_memory()) {
         live->orphaned_bytes = bytes;
-      } else {
+      } else if (removed) {
         space_.Release(bytes);
       }
       if (forget) {

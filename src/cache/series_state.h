@@ -64,17 +64,21 @@ struct SeriesState {
   IntactSet intact;
   bool has_writer = false;
   bool wiping = false;
-  int opening = 0;       // threads in the midst of Open
-  uint64_t changes = 0;  // counts changes of which instances there are
-  uint64_t edition = 0;  // counts these and changes of the entry
+  // The index could not be made to forget what this series was: its records are void, and nothing
+  // of the series is committed or written to the disk until a wipe has succeeded.
+  bool outdated = false;
+  bool leftovers = false;  // a file could not be removed: unsettled until a wipe has succeeded
+  int opening = 0;         // threads in the midst of Open
+  uint64_t changes = 0;    // counts changes of which instances there are
+  uint64_t edition = 0;    // counts these and changes of the entry
 
   bool InUse() const { return has_writer || wiping || opening > 0 || !live.empty(); }
   bool Evictable() const {
     return entry.disk_bytes > 0 && !entry.pinned && !InUse() && withdrawing.empty();
   }
   bool Idle() const {
-    return entry.present == 0 && !entry.pinned && !InUse() && pending.empty() &&
-           withdrawing.empty();
+    return entry.present == 0 && entry.disk_bytes == 0 && !entry.pinned && !InUse() &&
+           pending.empty() && withdrawing.empty();
   }
 };
 

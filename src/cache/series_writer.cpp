@@ -19,7 +19,11 @@ SeriesFetch::~SeriesFetch() {
     settled = cache.NothingPending(*series);
     MutexLock lock(mutex_);
     if (settled) settled = journal_->Remove().has_value();
-    if (settled) cache.Unclaim(journal_bytes_);
+    if (settled) {
+      cache.Unclaim(journal_bytes_);
+    } else {
+      cache.NoteLeftover(series, journal_bytes_);
+    }
   }
   cache.EndFetch(*this, settled);
 }
