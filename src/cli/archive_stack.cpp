@@ -211,15 +211,23 @@ std::vector<std::string> ArchiveStack::Probe(int64_t patience_ms) {
                           waiting->done = true;
                           waiting->answered.notify_one();
                         });
+  bool answered = false;
   {
     std::unique_lock lock(waiting->mutex);
-    waiting->answered.wait_for(lock, std::chrono::milliseconds(patience_ms),
-                               [&] { return waiting->done; });
+    answered = waiting->answered.wait_for(lock, std::chrono::milliseconds(patience_ms),
+                                          [&] { return waiting->done; });
   }
   stop.request_stop();
   std::vector<std::string> problems;
-  for (const catalog::ServerHealth& server : parts_->catalog->Health())
-    if (!server.last_error.empty()) problems.push_back("mounted, but " + server.last_error);
+  std::string silent;
+  for (const catalog::ServerHealth& server : parts_->catalog->Health()) {
+    if (!server.last_error.empty())
+      problems.push_back("mounted, but " + server.last_error);
+    else
+      silent += (silent.empty() ? "" : ", ") + server.name;
+  }
+  if (!answered && !silent.empty())
+    problems.push_back("mounted, but there is no answer yet from " + silent);
   return problems;
 }
 

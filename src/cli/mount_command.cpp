@@ -24,7 +24,7 @@
 namespace tciafs::cli {
 namespace {
 
-constexpr int64_t kProbePatienceMs = 2'000;
+constexpr int64_t kProbePatienceMs = 2'500;  // longer than the catalog waits for a slow server
 constexpr int64_t kTeardownMaxMs = 8'000;
 
 // SIGTERM and SIGINT (and SIGHUP, when a terminal closes) as a thread that waits for them: whatever
