@@ -14,15 +14,45 @@ void FailureMemory::Remember(const cache::SeriesKey& key, const source::SopUid& 
   const int64_t memory_ms =
       error.code == Errc::kTimedOut ? std::min(memory_ms_, kTimeOutMemoryMs) : memory_ms_;
   const int64_t until_ms = clock_.MonotonicMs() + memory_ms;
-  const Name name(key, sop);
   MutexLock lock(mutex_);
-  if (const auto old = by_name_.find(name); old != by_name_.end()) failures_.erase(old->second);
-  failures_.push_front(Failure{name, version, error, until_ms});
-  by_name_[name] = failures_.begin();
+  Put(Failure{Name(key, sop), version, error, until_ms});
+}
+
+void FailureMemory::RememberLeftOut(const cache::SeriesKey& key, const source::SopUid& sop,
+                                    const source::SeriesVersion& version, const Error& error) {
+  const int64_t now_ms = clock_.MonotonicMs();
+  Name name(key, sop);
+  MutexLock lock(mutex_);
+  int64_t left_out_ms = std::max<int64_t>(memory_ms_, 1);
+  if (const Failure* before = LeftOutOne(name, version))
+    left_out_ms = std::min(before->left_out_ms * 2, std::max(memory_ms_, kLeftOutMemoryMsMax));
+  Put(Failure{std::move(name), version, error, now_ms + left_out_ms, left_out_ms});
+}
+
+void FailureMemory::Put(Failure failure) {
+  if (const auto old = by_name_.find(failure.name); old != by_name_.end())
+    failures_.erase(old->second);
+  failures_.push_front(std::move(failure));
+  by_name_[failures_.front().name] = failures_.begin();
   if (failures_.size() > kFailuresMax) {
     by_name_.erase(failures_.back().name);
     failures_.pop_back();
   }
+}
+
+bool FailureMemory::LeftOut(const cache::SeriesKey& key, const source::SopUid& sop,
+                            const source::SeriesVersion& version) const {
+  MutexLock lock(mutex_);
+  return LeftOutOne(Name(key, sop), version) != nullptr;
+}
+
+const FailureMemory::Failure* FailureMemory::LeftOutOne(
+    const Name& name, const source::SeriesVersion& version) const {
+  const auto failure = by_name_.find(name);
+  if (failure == by_name_.end() || failure->second->left_out_ms == 0 ||
+      !source::SameVersion(failure->second->version, version))
+    return nullptr;
+  return &*failure->second;
 }
 
 void FailureMemory::Forget(const cache::SeriesKey& key, const source::SopUid& sop) {

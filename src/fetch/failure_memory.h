@@ -3,7 +3,9 @@
 //
 // What failed lately and why, per instance and (with an empty sop) per series: for a short while
 // the same question gets the same answer without asking the archive, and the text stays until a
-// success. Bounded by kFailuresMax. Thread-safe; its lock is a leaf.
+// success. What the archive lists but does not deliver is forgotten only by a success or a new
+// version, and each time it fails again the while is twice as long. Bounded by kFailuresMax.
+// Thread-safe; its lock is a leaf.
 #pragma once
 
 #include <cstdint>
@@ -28,11 +30,17 @@ class FailureMemory {
   // A cancellation, and a version that was superseded, are not failures: not remembered.
   void Remember(const cache::SeriesKey& key, const source::SopUid& sop,
                 const source::SeriesVersion& version, const Error& error);
+  // A download that healed what it could came to its end without this instance.
+  void RememberLeftOut(const cache::SeriesKey& key, const source::SopUid& sop,
+                       const source::SeriesVersion& version, const Error& error);
   void Forget(const cache::SeriesKey& key, const source::SopUid& sop);
 
   // The error to answer with instead of asking again: of the series, or of the instance.
   std::optional<Error> Recall(const cache::SeriesKey& key, const source::SopUid& sop,
                               const source::SeriesVersion& version) const;
+  // True also when it is time to ask again: another stream of this version will not bring it.
+  bool LeftOut(const cache::SeriesKey& key, const source::SopUid& sop,
+               const source::SeriesVersion& version) const;
   std::string Text(const cache::SeriesKey& key, const source::SopUid& sop) const;
 
  private:
@@ -42,8 +50,12 @@ class FailureMemory {
     source::SeriesVersion version;
     Error error;
     int64_t until_ms = 0;
+    int64_t left_out_ms = 0;  // for how long then; 0: this was another failure
   };
 
+  void Put(Failure failure) TCIAFS_REQUIRES(mutex_);
+  const Failure* LeftOutOne(const Name& name, const source::SeriesVersion& version) const
+      TCIAFS_REQUIRES(mutex_);
   std::optional<Error> RecallOne(const Name& name, const source::SeriesVersion& version) const
       TCIAFS_REQUIRES(mutex_);
 

@@ -39,5 +39,10 @@ inline constexpr int64_t kUnannouncedInstancesMax = 1'000'000;
 
 inline constexpr size_t kFailuresMax = 10'000;  // remembered; the oldest go first
 inline constexpr int64_t kTimeOutMemoryMs = 1'000;
+// An instance the archive keeps leaving out is asked for ever less often, down to this.
+inline constexpr int64_t kLeftOutMemoryMsMax = 3'600'000;
+
+// While downloads are queued, how often at most the running ones are looked at for an idle one.
+inline constexpr int64_t kIdleCheckMsMin = 500;
 
 }  // namespace tciafs::fetch

@@ -37,11 +37,12 @@ bool EndsHealing(const SinkOutcome& outcome) {
 }  // namespace
 
 SeriesDownload::SeriesDownload(std::shared_ptr<FetchCore> core, source::Source& source,
-                               SeriesTarget target, OnEnd on_end)
+                               SeriesTarget target, OnEnd on_end, PutBack put_back)
     : core_(std::move(core)),
       source_(source),
       target_(std::move(target)),
       on_end_(std::move(on_end)),
+      put_back_(std::move(put_back)),
       intake_(*core_,
               cache::SeriesPlan{{source.scope(), target_.record.series}, target_.record.version}),
       strand_(Strand::Create(core_->executor)),
@@ -60,6 +61,7 @@ SeriesDownload::Joined SeriesDownload::Join(const WaiterPtr& waiter, bool not_in
   published_.erase(waiter->sop);
   waiters_.Add(waiter);
   ++interest_;
+  last_interest_ms_ = core_->clock.MonotonicMs();
   return Joined::kWaiting;
 }
 
@@ -68,6 +70,7 @@ void SeriesDownload::Leave(const WaiterPtr& waiter) {
   {
     MutexLock lock(mutex_);
     if (!waiters_.Remove(waiter)) return;
+    last_interest_ms_ = core_->clock.MonotonicMs();
     if (waiters_.size() == 0) lonely_since = interest_;
   }
   waiter->done(Fail(Errc::kCancelled, "the read was interrupted"));
@@ -78,16 +81,52 @@ void SeriesDownload::Leave(const WaiterPtr& waiter) {
 void SeriesDownload::Touch() {
   MutexLock lock(mutex_);
   ++interest_;
+  last_interest_ms_ = core_->clock.MonotonicMs();
+}
+
+bool SeriesDownload::WaitedFor() const {
+  MutexLock lock(mutex_);
+  return waiters_.size() > 0;
+}
+
+bool SeriesDownload::Ending() const {
+  MutexLock lock(mutex_);
+  return cancelled_ || phase_ == Phase::kEnded;
+}
+
+int64_t SeriesDownload::IdleMs() const {
+  MutexLock lock(mutex_);
+  return waiters_.size() > 0 ? 0 : core_->clock.MonotonicMs() - last_interest_ms_;
+}
+
+void SeriesDownload::EndIfIdle(int64_t idle_ms) {
+  const Error error{Errc::kCancelled, "others wait for the place of this download"};
+  {
+    MutexLock lock(mutex_);
+    if (waiters_.size() > 0 || core_->clock.MonotonicMs() - last_interest_ms_ < idle_ms) return;
+    if (!MarkCancelled(error)) return;
+  }
+  LogInfo("series {}: the download ends early: {}", key().series.text(), error.message);
+  LetGo({}, error);
 }
 
 void SeriesDownload::Cancel(const Error& error) {
   std::vector<WaiterPtr> unserved;
   {
     MutexLock lock(mutex_);
-    if (cancelled_ || phase_ == Phase::kEnded) return;
-    cancelled_ = error;
+    if (!MarkCancelled(error)) return;
     unserved = waiters_.TakeAll();
   }
+  LetGo(unserved, error);
+}
+
+bool SeriesDownload::MarkCancelled(const Error& error) {
+  if (cancelled_ || phase_ == Phase::kEnded) return false;
+  cancelled_ = error;
+  return true;
+}
+
+void SeriesDownload::LetGo(const std::vector<WaiterPtr>& unserved, const Error& error) {
   stop_.request_stop();
   AnswerAll(unserved, Fail(error));
   Run([this] {
@@ -144,6 +183,7 @@ void SeriesDownload::OnPublished(const source::SopUid& sop, const InstancePtr& f
     withdrawn_.erase(sop);
     served = waiters_.Take(sop);
     served_by_any = waiters_.Take(source::SopUid());
+    if (!served.empty() || !served_by_any.empty()) last_interest_ms_ = core_->clock.MonotonicMs();
   }
   core_->failures.Forget(key(), sop);
   AnswerAll(served, file);
@@ -195,6 +235,11 @@ void SeriesDownload::Open() {
   auto writer = core_->cache.BeginSeries(intake_.plan);
   if (!writer && writer.error().code == Errc::kBusy && busy_retries_++ < kBusyRetriesMax)
     return Pause(kBusyRetryMs, &SeriesDownload::Open);
+  if (!writer && writer.error().code == Errc::kNoSpace && CouldFitAlone()) {
+    if (EndedByCancel()) return;
+    Enter(Phase::kQueued);
+    if (put_back_(shared_from_this())) return;
+  }
   if (!writer) return Finish(writer.error());
   {
     MutexLock turn(intake_.turn);
@@ -202,7 +247,8 @@ void SeriesDownload::Open() {
   }
   // Whoever kept the series busy may have brought what is wanted.
   if (busy_retries_ > 0 && ServeFromCache()) return Conclude();
-  if (!NearlyComplete()) return Stream();
+  began_nearly_complete_ = NearlyComplete();
+  if (!began_nearly_complete_ && !OnlyLeftOutWanted()) return Stream();
   whole_streams_ = 1;  // an earlier download had it
   Heal();
 }
@@ -229,6 +275,22 @@ bool SeriesDownload::NearlyComplete() const {
   const int64_t cached = std::count_if(known.begin(), known.end(),
                                        [](const auto& instance) { return instance.cached; });
   return cached > 0 && announced - cached <= std::max<int64_t>(1, announced / kNearlyCompleteShare);
+}
+
+// A whole stream was had, and had none of what is wanted: single images may do better, and cost
+// little.
+bool SeriesDownload::OnlyLeftOutWanted() const {
+  MutexLock lock(mutex_);
+  const auto wanted = waiters_.Wanted();
+  return !wanted.empty() && wanted.size() <= kSinglesMax && !waiters_.Contains(source::SopUid()) &&
+         std::all_of(wanted.begin(), wanted.end(), [this](const auto& sop) {
+           return core_->failures.LeftOut(key(), sop, intake_.plan.version);
+         });
+}
+
+bool SeriesDownload::CouldFitAlone() const {
+  const int64_t announced = intake_.plan.version.total_bytes;
+  return announced >= 0 && announced < core_->cache.usage().cap_bytes;
 }
 
 void SeriesDownload::Pause(int64_t delay_ms, Step next) {
@@ -330,6 +392,15 @@ void SeriesDownload::FetchSingle(const source::SopUid& sop) {
 
 void SeriesDownload::AfterSingle(const SinkOutcome& outcome) {
   --singles_under_way_;
+  bool arrived = false;
+  {
+    MutexLock lock(mutex_);
+    arrived = published_.contains(*outcome.only);
+  }
+  // What was here once the archive can deliver, whatever it says now.
+  const bool denied = outcome.status ? !arrived : outcome.status.error().code == Errc::kNotFound;
+  if (denied && !core_->cache.Known(key(), intake_.plan.version, *outcome.only))
+    denied_.insert(*outcome.only);
   if (!outcome.status) {
     single_errors_.insert_or_assign(*outcome.only, outcome.status.error());
     if (EndsHealing(outcome)) fatal_error_ = outcome.status.error();
@@ -353,7 +424,7 @@ void SeriesDownload::Conclude() {
     MutexLock lock(mutex_);
     if (NextSingle()) {
       next = Next::kHeal;
-    } else if (stream_again && (unconfirmed || (Missing() && !nothing_lacks))) {
+    } else if (stream_again && (unconfirmed || (StreamMayBringMore() && !nothing_lacks))) {
       next = Next::kStream;
     } else {
       phase_ = Phase::kEnded;
@@ -397,17 +468,24 @@ void SeriesDownload::Close(std::vector<WaiterPtr> unserved, const std::optional<
     writer = std::move(intake_.writer);
   }
   writer.reset();
-  std::unordered_set<source::SopUid> missing;
-  {
-    MutexLock lock(mutex_);
-    missing = withdrawn_;
-  }
   if (!error) {
     core_->failures.Forget(key(), source::SopUid());
-    for (const auto& waiter : unserved) missing.insert(waiter->sop);
-    missing.erase(source::SopUid());
+    std::unordered_set<source::SopUid> missing;
+    std::unordered_set<source::SopUid> left_out;
+    {
+      MutexLock lock(mutex_);
+      missing = withdrawn_;
+      for (const auto& waiter : unserved) missing.insert(waiter->sop);
+      missing.erase(source::SopUid());
+      for (const auto& sop : missing)
+        if (delivered_a_stream_ || Hopeless(sop)) left_out.insert(sop);
+    }
+    const auto& version = intake_.plan.version;
     for (const auto& sop : missing) {
-      core_->failures.Remember(key(), sop, intake_.plan.version, WhyMissing(sop));
+      if (left_out.contains(sop))
+        core_->failures.RememberLeftOut(key(), sop, version, WhyMissing(sop));
+      else
+        core_->failures.Remember(key(), sop, version, WhyMissing(sop));
       LogWarning("series {}: instance {}: {}", key().series.text(), sop.text(),
                  WhyMissing(sop).message);
     }
@@ -432,11 +510,12 @@ bool SeriesDownload::EndedByCancel() {
 }
 
 void SeriesDownload::LingerOver(uint64_t interest_then) {
+  const Error error{Errc::kCancelled, "nobody waits for this download any more"};
   {
     MutexLock lock(mutex_);
-    if (waiters_.size() > 0 || interest_ != interest_then) return;
+    if (waiters_.size() > 0 || interest_ != interest_then || !MarkCancelled(error)) return;
   }
-  Cancel(Error{Errc::kCancelled, "nobody waits for this download any more"});
+  LetGo({}, error);
 }
 
 // ---- small parts
@@ -479,6 +558,22 @@ std::optional<source::SopUid> SeriesDownload::NextSingle() const {
   return std::nullopt;
 }
 
-bool SeriesDownload::Missing() const { return waiters_.size() > 0 || !withdrawn_.empty(); }
+// Something is missing that no stream is known to lack.
+bool SeriesDownload::StreamMayBringMore() const {
+  if (waiters_.Contains(source::SopUid())) return true;
+  for (const auto& sop : waiters_.Wanted())
+    if (!Hopeless(sop)) return true;
+  for (const auto& sop : withdrawn_)
+    if (!Hopeless(sop)) return true;
+  return false;
+}
+
+// A whole stream lacked it, here or in an earlier download, and the single image is not to be had
+// either.
+bool SeriesDownload::Hopeless(const source::SopUid& sop) const {
+  if (!tried_singly_.contains(sop)) return false;
+  return (began_nearly_complete_ && denied_.contains(sop)) ||
+         core_->failures.LeftOut(key(), sop, intake_.plan.version);
+}
 
 }  // namespace tciafs::fetch

@@ -3,14 +3,15 @@
 //
 // One download of one series in one version: from its place in the queue to the last answer.
 //
-//   queued ─► opening ─► streaming ─► healing ─► ended
-//               ▲ │        ▲ │ ▲         │
-//               └─┴─pausing┘─┘ └─────────┘
+//   queued ◄─► opening ─► streaming ─► healing ─► ended
+//                ▲ │        ▲ │ ▲         │
+//                └─┴─pausing┘─┘ └─────────┘
 //
-// opening reserves the space and serves what is here already; pausing waits to try again (the cache
-// is busy, a stream broke); healing fetches single images for what is wanted and missing. Steps run
-// one after the other on a strand, and only they change the phase. Instances arrive beside them, on
-// the sources' threads, and wake their waiters at once.
+// opening reserves the space and serves what is here already (or goes back into the queue, where
+// the space other downloads hold is lacking); pausing waits to try again (the cache is busy, a
+// stream broke); healing fetches single images for what is wanted and missing. Steps run one after
+// the other on a strand, and only they change the phase. Instances arrive beside them, on the
+// sources' threads, and wake their waiters at once.
 //
 // Thread-safe. Owned by shared_ptr: by the fetcher's table until it ends, and by its sinks, steps
 // and timers. The mutex is never held across a callback or a call into another layer.
@@ -39,9 +40,12 @@ namespace tciafs::fetch {
 class SeriesDownload final : public SinkOwner, public std::enable_shared_from_this<SeriesDownload> {
  public:
   using OnEnd = std::function<void(const std::shared_ptr<SeriesDownload>&)>;
+  using PutBack = std::function<bool(const std::shared_ptr<SeriesDownload>&)>;
   // `on_end` comes once, from a step or never (after the gate closed); before the last answers.
+  // `put_back` comes from a step when the cache has no space at the moment: true if the download
+  // will be started again once another one has ended, false if there is none to wait for.
   SeriesDownload(std::shared_ptr<FetchCore> core, source::Source& source, SeriesTarget target,
-                 OnEnd on_end);
+                 OnEnd on_end, PutBack put_back);
 
   enum class Joined { kWaiting, kPublished, kClosed };
   // kPublished: it has arrived already, ask the cache (`not_in_cache`: that was tried). kClosed:
@@ -50,7 +54,14 @@ class SeriesDownload final : public SinkOwner, public std::enable_shared_from_th
   void Leave(const WaiterPtr& waiter);  // answers it with kCancelled unless it was answered
   void Touch();                         // an instance of it was read from the cache
 
-  void Start();                     // it is its turn; once
+  // For who queues behind it. Waited for: it has waiters. Ending: it was cancelled. Idle: nobody
+  // waits, and since when nobody asked for anything of it (0 while waited for).
+  bool WaitedFor() const;
+  bool Ending() const;
+  int64_t IdleMs() const;
+  void EndIfIdle(int64_t idle_ms);  // cancels it unless it has been idle for less
+
+  void Start();                     // it is its turn; once, and again each time it was put back
   void Cancel(const Error& error);  // answers every waiter; ends as soon as the source lets go
   void Abandon();                   // lets go of the cache; after the gate closed and emptied
 
@@ -74,6 +85,8 @@ class SeriesDownload final : public SinkOwner, public std::enable_shared_from_th
   void Open();
   bool ServeFromCache();
   bool NearlyComplete() const;
+  bool OnlyLeftOutWanted() const;
+  bool CouldFitAlone() const;
   void Pause(int64_t delay_ms, Step next);
   void Stream();
   void AfterStream(const SinkOutcome& outcome);
@@ -87,18 +100,22 @@ class SeriesDownload final : public SinkOwner, public std::enable_shared_from_th
   void Close(std::vector<WaiterPtr> unserved, const std::optional<Error>& error);
   void LingerOver(uint64_t interest_then);
   bool EndedByCancel();
+  bool MarkCancelled(const Error& error) TCIAFS_REQUIRES(mutex_);
+  void LetGo(const std::vector<WaiterPtr>& unserved, const Error& error);
 
   void Enter(Phase phase);
   int64_t BackoffMs() const;
   source::SeriesQuery Query() const;
   Error WhyMissing(const source::SopUid& sop) const;
   std::optional<source::SopUid> NextSingle() const TCIAFS_REQUIRES(mutex_);
-  bool Missing() const TCIAFS_REQUIRES(mutex_);
+  bool StreamMayBringMore() const TCIAFS_REQUIRES(mutex_);
+  bool Hopeless(const source::SopUid& sop) const TCIAFS_REQUIRES(mutex_);
 
   const std::shared_ptr<FetchCore> core_;
   source::Source& source_;
   const SeriesTarget target_;
   const OnEnd on_end_;
+  const PutBack put_back_;
   Intake intake_;
   std::stop_source stop_;
   std::shared_ptr<Strand> strand_;  // null after Abandon
@@ -109,11 +126,13 @@ class SeriesDownload final : public SinkOwner, public std::enable_shared_from_th
   int whole_streams_ = 0;
   bool streams_given_up_ = false;
   bool delivered_a_stream_ = false;
+  bool began_nearly_complete_ = false;
   size_t singles_under_way_ = 0;
   Ledger::Findings findings_;
   std::optional<Error> stream_error_;
   std::optional<Error> fatal_error_;
   std::map<source::SopUid, Error> single_errors_;
+  std::unordered_set<source::SopUid> denied_;  // the archive has no such image, and never had
 
   mutable Mutex mutex_;
   Phase phase_ TCIAFS_GUARDED_BY(mutex_) = Phase::kQueued;
@@ -124,6 +143,7 @@ class SeriesDownload final : public SinkOwner, public std::enable_shared_from_th
   std::unordered_set<source::SopUid> tried_singly_ TCIAFS_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<InstanceSink>> sinks_ TCIAFS_GUARDED_BY(mutex_);
   uint64_t interest_ TCIAFS_GUARDED_BY(mutex_) = 0;  // counts who asked for an instance of it
+  int64_t last_interest_ms_ TCIAFS_GUARDED_BY(mutex_) = 0;  // asked, was answered, went away
 };
 
 }  // namespace tciafs::fetch

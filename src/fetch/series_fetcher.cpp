@@ -5,6 +5,10 @@
 // and its version; of one series at most one download has begun (the cache takes one writer), a
 // newer version waits behind the older it ends.
 //
+// A download that found no space in the cache while others run goes back into its queue until one
+// of them has ended; those behind it may pass. While a queue is not empty the running downloads are
+// watched: one that nobody is interested in gives its place up.
+//
 // Lock order: the table's mutex, then a download's. Neither is held across a callback or a call
 // into another layer.
 #include "tciafs/fetch/series_fetcher.h"
@@ -15,9 +19,11 @@
 #include <deque>
 #include <list>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "fetch/fetch_core.h"
+#include "fetch/limits.h"
 #include "fetch/series_download.h"
 #include "fetch/waiters.h"
 #include "tciafs/util/mutex.h"
@@ -44,9 +50,17 @@ class SeriesFetcher final : public Fetcher {
   void Shutdown() override;
 
  private:
+  struct Queued {
+    DownloadPtr download;
+    std::optional<uint64_t> lacked_space_at;  // value of ended_; to be tried again at another
+  };
+  struct Running {
+    DownloadPtr download;
+    uint64_t ended_at_start = 0;  // value of ended_
+  };
   struct Server {
-    std::list<DownloadPtr> queue;
-    int started = 0;
+    std::list<Queued> queue;
+    std::list<Running> running;
   };
   // Where a waiter joined.
   struct Joining {
@@ -64,14 +78,22 @@ class SeriesFetcher final : public Fetcher {
   Joining Create(const SeriesTarget& target, const cache::SeriesKey& key, const WaiterPtr& waiter)
       TCIAFS_REQUIRES(mutex_);
   void WatchStop(const DownloadPtr& download, const WaiterPtr& waiter, std::stop_token stop);
+  bool MayStart(const Queued& queued) const TCIAFS_REQUIRES(mutex_);
   void StartNext(size_t server);
   void OnEnd(const DownloadPtr& download);
+  bool PutBack(const DownloadPtr& download);
+  void WatchQueues();
+  int64_t UntilIdleMs() const TCIAFS_REQUIRES(mutex_);
+  void MakeRoom();
+  std::vector<DownloadPtr> Dispensable(const Server& server, size_t lacking_space) const
+      TCIAFS_REQUIRES(mutex_);
 
   const std::shared_ptr<FetchCore> core_;
   const std::vector<source::Source*> sources_;
 
   mutable Mutex mutex_;
   bool stopping_ TCIAFS_GUARDED_BY(mutex_) = false;
+  bool watching_ TCIAFS_GUARDED_BY(mutex_) = false;  // a timer is set
   uint64_t ended_ TCIAFS_GUARDED_BY(mutex_) = 0;
   std::vector<Server> servers_ TCIAFS_GUARDED_BY(mutex_);
   // Oldest first; only the front may have begun, only the back takes waiters.
@@ -171,10 +193,11 @@ Result<SeriesFetcher::Joining> SeriesFetcher::Join(const SeriesTarget& target,
 SeriesFetcher::Joining SeriesFetcher::Create(const SeriesTarget& target,
                                              const cache::SeriesKey& key, const WaiterPtr& waiter) {
   auto download = std::make_shared<SeriesDownload>(
-      core_, *sources_[target.server], target, [this](const DownloadPtr& ended) { OnEnd(ended); });
+      core_, *sources_[target.server], target, [this](const DownloadPtr& ended) { OnEnd(ended); },
+      [this](const DownloadPtr& held_up) { return PutBack(held_up); });
   download->Join(waiter, true);
   downloads_[key].push_back(download);
-  servers_[target.server].queue.push_back(download);
+  servers_[target.server].queue.push_back({download, std::nullopt});
   return {.download = std::move(download), .created = true};
 }
 
@@ -193,27 +216,34 @@ void SeriesFetcher::WatchStop(const DownloadPtr& download, const WaiterPtr& wait
       });
 }
 
+bool SeriesFetcher::MayStart(const Queued& queued) const {
+  if (queued.lacked_space_at == ended_) return false;
+  const auto versions = downloads_.find(queued.download->key());
+  return versions != downloads_.end() && versions->second.front() == queued.download;
+}
+
 void SeriesFetcher::StartNext(size_t server) {
   std::vector<DownloadPtr> starting;
   {
     MutexLock lock(mutex_);
-    auto& [queue, started] = servers_[server];
+    auto& [queue, running] = servers_[server];
+    const auto downloads_max = static_cast<size_t>(std::max(core_->options.downloads_max, 0));
     for (auto next = queue.begin(); next != queue.end();) {
-      if (started >= core_->options.downloads_max || stopping_) break;
-      if (downloads_[(*next)->key()].front() != *next) {
-        ++next;  // an older version is still under way
+      if (running.size() >= downloads_max || stopping_) break;
+      if (!MayStart(*next)) {
+        ++next;
         continue;
       }
-      ++started;
-      starting.push_back(std::move(*next));
+      running.push_back({next->download, ended_});
+      starting.push_back(std::move(next->download));
       next = queue.erase(next);
     }
   }
   for (const auto& download : starting) download->Start();
+  WatchQueues();
 }
 
 void SeriesFetcher::OnEnd(const DownloadPtr& download) {
-  const size_t server = download->target().server;
   {
     MutexLock lock(mutex_);
     ++ended_;
@@ -221,14 +251,104 @@ void SeriesFetcher::OnEnd(const DownloadPtr& download) {
     if (found == downloads_.end()) return;  // Shutdown emptied the table
     std::erase(found->second, download);
     if (found->second.empty()) downloads_.erase(found);
-    auto& [queue, started] = servers_[server];
-    const auto place = std::find(queue.begin(), queue.end(), download);
-    if (place == queue.end())
-      --started;
-    else
-      queue.erase(place);
+    const auto is_it = [&](const auto& entry) { return entry.download == download; };
+    auto& [queue, running] = servers_[download->target().server];
+    queue.remove_if(is_it);
+    running.remove_if(is_it);
+  }
+  // All servers': they share the space of the cache.
+  for (size_t server = 0; server < sources_.size(); ++server) StartNext(server);
+}
+
+bool SeriesFetcher::PutBack(const DownloadPtr& download) {
+  const size_t server = download->target().server;
+  {
+    MutexLock lock(mutex_);
+    auto& [queue, running] = servers_[server];
+    const auto place = std::find_if(running.begin(), running.end(), [&](const Running& entry) {
+      return entry.download == download;
+    });
+    if (stopping_ || place == running.end()) return false;
+    size_t running_in_all = 0;
+    for (const auto& any : servers_) running_in_all += any.running.size();
+    // What ended since it started may have made the space.
+    const uint64_t ended_then = place->ended_at_start;
+    if (running_in_all <= 1 && ended_then == ended_) return false;
+    running.erase(place);
+    queue.push_front({download, ended_then});
   }
   StartNext(server);
+  return true;
+}
+
+// ---- downloads nobody is interested in
+
+// Sets the timer of MakeRoom while something is queued.
+void SeriesFetcher::WatchQueues() {
+  int64_t delay_ms = 0;
+  {
+    MutexLock lock(mutex_);
+    const bool queued = std::any_of(servers_.begin(), servers_.end(),
+                                    [](const Server& server) { return !server.queue.empty(); });
+    if (watching_ || stopping_ || !queued) return;
+    watching_ = true;
+    delay_ms = UntilIdleMs();
+  }
+  core_->scheduler.After(delay_ms, core_->gate.Guard([this] {
+    core_->executor.Post(core_->gate.Guard([this] { MakeRoom(); }));
+  }));
+}
+
+// The least time in which a running download may have become idle for long enough.
+int64_t SeriesFetcher::UntilIdleMs() const {
+  int64_t until_ms = core_->options.linger_ms;
+  for (const auto& server : servers_)
+    for (const auto& running : server.running)
+      until_ms = std::min(until_ms, core_->options.linger_ms - running.download->IdleMs());
+  return std::max(until_ms, kIdleCheckMsMin);
+}
+
+void SeriesFetcher::MakeRoom() {
+  std::vector<DownloadPtr> dispensable;
+  {
+    MutexLock lock(mutex_);
+    watching_ = false;
+    size_t lacking_space = 0;
+    for (const auto& server : servers_)
+      for (const auto& queued : server.queue)
+        if (queued.lacked_space_at && queued.download->WaitedFor()) ++lacking_space;
+    for (const auto& server : servers_) {
+      const auto of_server = Dispensable(server, lacking_space);
+      dispensable.insert(dispensable.end(), of_server.begin(), of_server.end());
+    }
+  }
+  for (const auto& download : dispensable) download->EndIfIdle(core_->options.linger_ms);
+  WatchQueues();
+}
+
+// The running downloads that have been idle for long enough, the longest first, as many as others
+// wait for.
+std::vector<DownloadPtr> SeriesFetcher::Dispensable(const Server& server,
+                                                    size_t lacking_space) const {
+  size_t places = lacking_space;
+  for (const auto& queued : server.queue)
+    if (MayStart(queued) && !queued.lacked_space_at && queued.download->WaitedFor()) ++places;
+  std::vector<std::pair<int64_t, DownloadPtr>> idle;
+  for (const auto& [download, ended_at_start] : server.running) {
+    if (download->Ending()) {
+      if (places > 0) --places;  // on its way
+      continue;
+    }
+    const int64_t idle_ms = download->IdleMs();
+    if (idle_ms >= core_->options.linger_ms) idle.emplace_back(idle_ms, download);
+  }
+  std::stable_sort(idle.begin(), idle.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
+  if (idle.size() > places) idle.resize(places);
+  std::vector<DownloadPtr> dispensable;
+  dispensable.reserve(idle.size());
+  for (auto& [idle_ms, download] : idle) dispensable.push_back(std::move(download));
+  return dispensable;
 }
 
 std::vector<DownloadStatus> SeriesFetcher::Downloads() const {
@@ -254,7 +374,7 @@ void SeriesFetcher::Shutdown() {
       for (const auto& [key, versions] : downloads_)
         all.insert(all.end(), versions.begin(), versions.end());
       downloads_.clear();
-      for (auto& server : servers_) server.queue.clear();
+      for (auto& server : servers_) server = Server();
     }
     core_->gate.Close();
     for (const auto& download : all) download->Cancel(ShutDown());

@@ -37,7 +37,7 @@ struct DownloadStatus {
   int64_t bytes_expected = -1;  // -1: unknown
   int64_t instances_published = 0;
   size_t waiters = 0;
-  bool started = false;  // false while queued behind other downloads
+  bool started = false;  // false while queued for a place, or for space other downloads hold
 };
 
 class Fetcher {
@@ -45,8 +45,11 @@ class Fetcher {
   virtual ~Fetcher() = default;
 
   // The instance, readable: from the cache at once, else once it has arrived. A stop request
-  // detaches this waiter with kCancelled; a download nobody waits for any more ends after a short
-  // while. An empty sop means any instance of the series: whichever is here, or arrives first.
+  // detaches this waiter with kCancelled; a download whose last waiter went away like that ends
+  // after a short while. One whose waiters were all served goes on to its end, unless others wait
+  // for its place, or for the space it holds, while nobody asks for anything of its series: then it
+  // ends early, and what arrived stays. An empty sop means any instance of the series: whichever is
+  // here, or arrives first.
   virtual void Acquire(const SeriesTarget& target, const source::SopUid& sop, std::stop_token stop,
                        Callback<std::shared_ptr<cache::InstanceFile>> done) = 0;
 

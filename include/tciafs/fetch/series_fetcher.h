@@ -16,9 +16,13 @@
 namespace tciafs::fetch {
 
 struct FetchOptions {
-  int downloads_max = 2;               // series under way at once, per server
-  int64_t linger_ms = 5'000;           // a download whose last waiter went away ends after this
-  int64_t failure_memory_ms = 10'000;  // a failed instance is not asked for again before
+  int downloads_max = 2;  // series under way at once, per server
+  // A download whose last waiter went away ends after this; one that served its waiters, if others
+  // are queued and nobody has asked for anything of it for so long.
+  int64_t linger_ms = 5'000;
+  // A failed instance is not asked for again before; one the archive lists but does not deliver,
+  // twice as long each time, up to an hour.
+  int64_t failure_memory_ms = 10'000;
   size_t waiters_max = 100'000;
 };
 

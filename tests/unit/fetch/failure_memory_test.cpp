@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 
 #include "fetch/limits.h"
@@ -53,6 +54,44 @@ TEST(FailureMemory, CancellationIsNoFailure) {
   memory.Remember(kKey, SopUid(), kVersion, Error{Errc::kStale, "superseded"});
   EXPECT_FALSE(memory.Recall(kKey, SopUid(), kVersion));
   EXPECT_EQ(memory.Text(kKey, SopUid()), "");
+}
+
+TEST(FailureMemory, LeftOutInstanceIsAskedForEverLessOften) {
+  testing::FakeClock clock;
+  FailureMemory memory(clock, 10'000);
+  const SopUid sop("a");
+  const Error error{Errc::kUnavailable, "not delivered"};
+  int64_t expected_ms = 10'000;
+  for (int i = 0; i < 12; ++i) {
+    memory.RememberLeftOut(kKey, sop, kVersion, error);
+    clock.Advance(expected_ms - 1);
+    ASSERT_TRUE(memory.Recall(kKey, sop, kVersion)) << i;
+    clock.Advance(1);
+    ASSERT_FALSE(memory.Recall(kKey, sop, kVersion)) << i;
+    EXPECT_TRUE(memory.LeftOut(kKey, sop, kVersion));
+    expected_ms = std::min<int64_t>(expected_ms * 2, 3'600'000);
+  }
+}
+
+TEST(FailureMemory, LeftOutIsForgottenBySuccessAndNewVersion) {
+  testing::FakeClock clock;
+  FailureMemory memory(clock, 100);
+  const SopUid sop("a");
+  const Error error{Errc::kUnavailable, "not delivered"};
+  const source::SeriesVersion newer{"2021-01-01", 3, 9};
+  memory.RememberLeftOut(kKey, sop, kVersion, error);
+  memory.RememberLeftOut(kKey, sop, kVersion, error);
+  EXPECT_FALSE(memory.LeftOut(kKey, sop, newer));
+  memory.RememberLeftOut(kKey, sop, newer, error);
+  clock.Advance(100);
+  EXPECT_FALSE(memory.Recall(kKey, sop, newer));
+  memory.Forget(kKey, sop);
+  EXPECT_FALSE(memory.LeftOut(kKey, sop, newer));
+  memory.RememberLeftOut(kKey, sop, newer, error);
+  clock.Advance(100);
+  EXPECT_FALSE(memory.Recall(kKey, sop, newer));
+  memory.Remember(kKey, sop, newer, Error{Errc::kUnavailable, "dead"});
+  EXPECT_FALSE(memory.LeftOut(kKey, sop, newer));
 }
 
 TEST(FailureMemory, IsBounded) {

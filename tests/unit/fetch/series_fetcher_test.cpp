@@ -11,81 +11,17 @@
 #include <vector>
 
 #include "fetch/limits.h"
-#include "support/fake_block_cache.h"
-#include "support/fakes.h"
-#include "unit/fetch/scripted_source.h"
+#include "unit/fetch/fetcher_fixture.h"
 
 namespace tciafs::fetch {
 namespace {
 
 using source::SopUid;
+using testing::Answer;
+using testing::AnswerPtr;
 using testing::Md5Of;
-using testing::ScriptedCall;
 
-struct Answer {
-  int calls = 0;
-  Result<std::shared_ptr<cache::InstanceFile>> result;
-  std::stop_source stop;
-  bool ok() const { return calls == 1 && result.has_value(); }
-  bool failed(Errc code) const {
-    return calls == 1 && !result.has_value() && result.error().code == code;
-  }
-};
-using AnswerPtr = std::shared_ptr<Answer>;
-
-class SeriesFetcherTest : public ::testing::Test {
- protected:
-  void SetUp() override { Make(); }
-  void TearDown() override {
-    fetcher_.reset();
-    EXPECT_EQ(cache_.breaches(), 0);
-    EXPECT_EQ(cache_.open_writers(), 0);
-  }
-  void Make() {
-    fetcher_ =
-        CreateSeriesFetcher(options_, {&source_, &other_}, cache_, clock_, executor_, scheduler_);
-  }
-
-  static SeriesTarget Target(int64_t images = -1, int64_t bytes = -1, std::string uid = "1.2.3") {
-    SeriesTarget target;
-    target.record.series = source::SeriesUid(std::move(uid));
-    target.record.version = {"2020-01-01", images, bytes};
-    return target;
-  }
-  static cache::SeriesKey Key(const SeriesTarget& target) {
-    return {target.server == 0 ? "main" : "other", target.record.series};
-  }
-  AnswerPtr Read(const SeriesTarget& target, const std::string& sop) {
-    auto answer = std::make_shared<Answer>();
-    fetcher_->Acquire(target, SopUid(sop), answer->stop.get_token(), [answer](auto result) {
-      ++answer->calls;
-      answer->result = std::move(result);
-    });
-    executor_.RunAll();
-    return answer;
-  }
-  void Pass(int64_t ms) {
-    scheduler_.Advance(ms);
-    executor_.RunAll();
-  }
-  void End(const ScriptedCall& call) {
-    call.Done();
-    executor_.RunAll();
-  }
-  void Break(const ScriptedCall& call, Errc code, const std::string& message = "broken") {
-    call.Fail(code, message);
-    executor_.RunAll();
-  }
-
-  testing::FakeClock clock_;
-  testing::ManualExecutor executor_;
-  testing::ManualScheduler scheduler_{clock_};
-  testing::FakeBlockCache cache_;
-  testing::ScriptedSource source_{"main"};
-  testing::ScriptedSource other_{"other"};
-  FetchOptions options_;
-  std::unique_ptr<Fetcher> fetcher_;
-};
+class SeriesFetcherTest : public testing::FetcherFixture {};
 
 TEST_F(SeriesFetcherTest, CachedInstanceIsAnsweredAtOnce) {
   const auto target = Target();
