@@ -24,6 +24,16 @@ inline constexpr int64_t OnDiskBytes(int64_t size_bytes) {
   return (size_bytes + kDiskUnitBytes - 1) / kDiskUnitBytes * kDiskUnitBytes;
 }
 
+// What the directory of a series takes that has so many instances. On ext4 with names of 68
+// characters: up to 50 entries in one block, then 126 bytes per entry on average (measured) and up
+// to 155 where its blocks have just been split.
+inline constexpr int64_t DirectoryBytes(int64_t instances) {
+  constexpr int64_t kInOneUnit = 32;
+  constexpr int64_t kEntryBytes = 160;
+  return instances <= kInOneUnit ? kDiskUnitBytes
+                                 : OnDiskBytes(kDiskUnitBytes + instances * kEntryBytes);
+}
+
 struct DiskSpace {
   int64_t free_bytes = 0;  // for an unprivileged process
   int64_t total_bytes = 0;

@@ -90,7 +90,9 @@ class DiskBlockCache final : public BlockCache {
   // The bytes are in place: makes the instance visible.
   std::shared_ptr<StoredInstance> Add(const SeriesRef& series, const source::SopUid& sop,
                                       UniqueFd fd, InstanceEntry entry, bool was_known,
-                                      StoredInstance::Backing backing);
+                                      StoredInstance::Backing backing, int64_t growth_bytes = 0);
+  // What one more instance adds to the directory; claimed by the fetch, taken over by Add.
+  int64_t DirectoryGrowthBytes(const SeriesState& series) const;
   Status Withdraw(const SeriesRef& series, const source::SopUid& sop);
   void MarkVerified(const SeriesRef& series);
   void EndFetch(SeriesFetch& fetch, bool settled);
@@ -135,7 +137,11 @@ class DiskBlockCache final : public BlockCache {
   Status CommitOnce();
 
   Status CheckFits(const SeriesPlan& plan) const;
-  Status Reserve(int64_t bytes);
+  // Evicts until so many bytes can be promised (and promises them), or until bytes promised long
+  // ago can be written without going below the floor.
+  enum class Room { kReserve, kWrite };
+  Status MakeRoom(int64_t bytes, Room room);
+  Status Reserve(int64_t bytes) { return MakeRoom(bytes, Room::kReserve); }
   // Least recently used first, enough of them or none; marked as wiping.
   std::vector<SeriesRef> PickVictimsLocked(int64_t lacking_bytes) TCIAFS_REQUIRES(mutex_);
   void MarkWipingLocked(SeriesState& series) TCIAFS_REQUIRES(mutex_);
@@ -184,6 +190,7 @@ class DiskBlockCache final : public BlockCache {
   int64_t last_use_ms_ TCIAFS_GUARDED_BY(mutex_) = 0;
   int64_t commit_due_ms_ TCIAFS_GUARDED_BY(mutex_) = 0;
   Space space_ TCIAFS_GUARDED_BY(mutex_);
+  int64_t unlooked_bytes_ TCIAFS_GUARDED_BY(mutex_) = 0;  // written since a look at the disk
   bool degraded_ TCIAFS_GUARDED_BY(mutex_) = false;
   int64_t disk_retry_ms_ TCIAFS_GUARDED_BY(mutex_) = 0;
   int64_t memory_bytes_ TCIAFS_GUARDED_BY(mutex_) = 0;

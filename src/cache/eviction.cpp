@@ -21,15 +21,22 @@ constexpr size_t kForgetSeriesStep = 32;
 // A reservation that ran out is stretched by this, or a share of a small cap.
 constexpr int64_t kReserveStepBytes = int64_t{8} << 20;
 constexpr int64_t kReserveStepShare = 16;
-// On top of what a plan says: the directory, the journal.
+// On top of what a plan says: the journal, a file half written.
 constexpr int64_t kPlanSlackBytes = 64 << 10;
+// Another process may fill the disk: its free space is looked at each time so much was written.
+constexpr int64_t kLookBytes = int64_t{4} << 20;
+
+// Of the last unit of each file, and of the directory.
+int64_t OverheadBytes(const source::SeriesVersion& version) {
+  const int64_t instances = std::max<int64_t>(version.image_count, 0);
+  return instances * kDiskUnitBytes + DirectoryBytes(instances);
+}
 
 }  // namespace
 
 Status DiskBlockCache::CheckFits(const SeriesPlan& plan) const {
   if (plan.version.total_bytes < 0) return {};
-  const int64_t needed =
-      plan.version.total_bytes + std::max<int64_t>(plan.version.image_count, 0) * kDiskUnitBytes;
+  const int64_t needed = plan.version.total_bytes + OverheadBytes(plan.version);
   MutexLock lock(mutex_);
   if (needed <= space_.CapacityBytes()) return {};
   return Fail(Errc::kNoSpace, "series needs " + FormatSize(needed) + ", cache holds at most " +
@@ -39,19 +46,20 @@ Status DiskBlockCache::CheckFits(const SeriesPlan& plan) const {
 int64_t DiskBlockCache::PlannedBytes(const SeriesPlan& plan, const SeriesState& series) const {
   if (plan.version.total_bytes < 0) return 0;
   return std::max<int64_t>(0, plan.version.total_bytes + kPlanSlackBytes +
-                                  std::max<int64_t>(plan.version.image_count, 0) * kDiskUnitBytes -
-                                  series.entry.disk_bytes);
+                                  OverheadBytes(plan.version) - series.entry.disk_bytes);
 }
 
-Status DiskBlockCache::Reserve(int64_t bytes) {
+Status DiskBlockCache::MakeRoom(int64_t bytes, Room room) {
   for (;;) {
     TCIAFS_ASSIGN(const DiskSpace disk, disk_->Space(layout_.root()));
     std::vector<SeriesRef> victims;
     {
       MutexLock lock(mutex_);
-      const int64_t lacking = space_.LackingBytes(bytes, disk);
+      const bool reserve = room == Room::kReserve;
+      const int64_t lacking =
+          reserve ? space_.LackingBytes(bytes, disk) : space_.UnderFloorBytes(bytes, disk);
       if (lacking <= 0) {
-        space_.Reserve(bytes);
+        if (reserve) space_.Reserve(bytes);
         return {};
       }
       if (wipes_ > 0) {  // space is on its way
@@ -264,15 +272,23 @@ Status DiskBlockCache::Claim(int64_t bytes, SeriesFetch& fetch) {
   const int64_t step = std::min(kReserveStepBytes, options_.cap_bytes / kReserveStepShare);
   for (;;) {
     int64_t missing = 0;
+    bool look = false;
     {
       MutexLock lock(mutex_);
       missing = bytes - fetch.reserved_bytes;
-      if (missing <= 0) {
+      look = missing <= 0 && unlooked_bytes_ + bytes > kLookBytes;
+      if (look) unlooked_bytes_ = 0;
+      if (missing <= 0 && !look) {
+        unlooked_bytes_ += bytes;
         fetch.reserved_bytes -= bytes;
         space_.Unreserve(bytes);
         space_.Claim(bytes);
         return {};
       }
+    }
+    if (look) {
+      TCIAFS_TRY(MakeRoom(bytes, Room::kWrite));
+      continue;
     }
     int64_t stretch = std::max(missing, step);
     if (!Reserve(stretch)) {

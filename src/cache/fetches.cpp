@@ -44,7 +44,11 @@ Status DiskBlockCache::DropOtherVersion(const SeriesRef& series,
   {
     MutexLock lock(mutex_);
     while (!series->withdrawing.empty()) settled_.Wait(mutex_);
-    if (source::SameVersion(series->entry.version, version) && !series->outdated) return {};
+    const bool same = source::SameVersion(series->entry.version, version);
+    if (same && !series->outdated) return {};
+    // What memory has of this version is kept while the disk is left alone.
+    if (same && degraded_ && clock_.MonotonicMs() < disk_retry_ms_)
+      return Fail(Errc::kInternal, "an older version could not be removed");
     MarkWipingLocked(*series);
   }
   return Wipe(series, Remember::kNothing);

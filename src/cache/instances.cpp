@@ -43,7 +43,8 @@ void DiskBlockCache::EndInstance(const SeriesRef& series, const source::SopUid& 
 std::shared_ptr<StoredInstance> DiskBlockCache::Add(const SeriesRef& series,
                                                     const source::SopUid& sop, UniqueFd fd,
                                                     InstanceEntry entry, bool was_known,
-                                                    StoredInstance::Backing backing) {
+                                                    StoredInstance::Backing backing,
+                                                    int64_t growth_bytes) {
   const auto instance = std::make_shared<StoredInstance>(*this, series, sop, std::move(fd), entry,
                                                          backing, /*intact=*/true);
   MutexLock lock(mutex_);
@@ -58,11 +59,19 @@ std::shared_ptr<StoredInstance> DiskBlockCache::Add(const SeriesRef& series,
     ++known_;
     ++series->entry.known;
   }
+  const int64_t grown_bytes =  // some may have been withdrawn since it was claimed
+      DirectoryBytes(series->entry.present + 1) - DirectoryBytes(series->entry.present);
+  space_.Claim(grown_bytes - growth_bytes);
   ++series->entry.present;
-  series->entry.disk_bytes += OnDiskBytes(entry.size_bytes);
+  series->entry.disk_bytes += OnDiskBytes(entry.size_bytes) + grown_bytes;
   series->intact.Add(sop);
   series->pending[sop] = {std::move(entry), /*gone=*/false, series->edition};
   return instance;
+}
+
+int64_t DiskBlockCache::DirectoryGrowthBytes(const SeriesState& series) const {
+  MutexLock lock(mutex_);
+  return DirectoryBytes(series.entry.present + 1) - DirectoryBytes(series.entry.present);
 }
 
 Status DiskBlockCache::Withdraw(const SeriesRef& series, const source::SopUid& sop) {
@@ -121,7 +130,11 @@ Status DiskBlockCache::RemoveInstance(const Removal& removal) {
     ChangeLocked(series);
     if (stored) {
       const int64_t bytes = OnDiskBytes(entry->size_bytes);
+      const int64_t shrunk_bytes =
+          DirectoryBytes(series->entry.present) - DirectoryBytes(series->entry.present - 1);
       --series->entry.present;
+      series->entry.disk_bytes -= shrunk_bytes;
+      space_.Release(shrunk_bytes);
       if (removed) {
         series->entry.disk_bytes -= bytes;
       } else {  // charged to the series until that is wiped

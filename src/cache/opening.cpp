@@ -26,6 +26,8 @@ constexpr std::string_view kFormatName = "tciafs-cache ";
 constexpr int kDeathsMax = 3;
 // The map of the index limits its file: a share of the cap, which files of 4 KiB each would need.
 constexpr int64_t kIndexShareOfCap = 16;
+// An index that was set aside is kept only if it takes no more of the cap.
+constexpr int64_t kAsideShareOfCap = 8;
 constexpr int64_t kIndexBytesMin = int64_t{8} << 20;
 constexpr int64_t kIndexBytesMax = int64_t{16} << 30;
 
@@ -131,6 +133,26 @@ Result<Loaded> LoadIndex(const Opening& opening, bool look_over) {
   return loaded;
 }
 
+// Recovery writes to the index, which may be full.
+Result<Loaded> LoadOrMakeRoom(const Opening& opening, bool look_over) {
+  auto loaded = LoadIndex(opening, look_over);
+  if (loaded || loaded.error().code != Errc::kNoSpace) return loaded;
+  LogWarning("cache {}: the index is full ({}); series without bytes are forgotten",
+             opening.layout.root(), loaded.error().message);
+  {
+    TCIAFS_ASSIGN(const auto index, Index::Open(opening.layout.index_directory(),
+                                                IndexMapBytes(opening.options.cap_bytes)));
+    TCIAFS_ASSIGN(const bool made_room, ForgetRemembered(*index));
+    if (!made_room) return loaded;
+  }
+  return LoadIndex(opening, /*look_over=*/false);
+}
+
+// After the cap was lowered: the file never shrinks, and would leave too little for data.
+bool TooLarge(const Index& index, const CacheOptions& options) {
+  return index.file_bytes() > std::max(options.cap_bytes / 2, kIndexBytesMin);
+}
+
 Result<Loaded> LoadOrStartAnew(const Opening& opening, const OwnerLock& owner, int format) {
   std::string why;
   if (format < 0) {
@@ -138,9 +160,11 @@ Result<Loaded> LoadOrStartAnew(const Opening& opening, const OwnerLock& owner, i
   } else if (owner.died_checking() >= kDeathsMax) {
     why = "opening it has ended " + std::to_string(owner.died_checking()) + " processes";
   } else {
-    auto loaded = LoadIndex(opening, owner.died_running() || owner.died_checking() > 0);
-    if (loaded || loaded.error().code != Errc::kCorrupt) return loaded;
-    why = loaded.error().message;
+    auto loaded = LoadOrMakeRoom(opening, owner.died_running() || owner.died_checking() > 0);
+    if (loaded && !TooLarge(*loaded->index, opening.options)) return loaded;
+    if (!loaded && loaded.error().code != Errc::kCorrupt && loaded.error().code != Errc::kNoSpace)
+      return loaded;
+    why = loaded ? "it takes more than half of the cap" : loaded.error().message;
   }
   TCIAFS_TRY(SetAside(opening.layout, why));
   TCIAFS_TRY(opening.disk->MakeDirectory(opening.layout.series_root()));
@@ -150,8 +174,12 @@ Result<Loaded> LoadOrStartAnew(const Opening& opening, const OwnerLock& owner, i
 // The root and what lies in it beside series and index: FORMAT, lock, and the two directories.
 int64_t FixedBytes(const Opening& opening) {
   constexpr int64_t kParts = 5;
-  int64_t bytes =
-      kParts * kDiskUnitBytes + TreeBytes(opening.layout.index_directory() + ".damaged");
+  const std::string aside = opening.layout.index_directory() + ".damaged";
+  if (TreeBytes(aside) > opening.options.cap_bytes / kAsideShareOfCap) {
+    std::error_code ignored;
+    fs::remove_all(aside, ignored);
+  }
+  int64_t bytes = kParts * kDiskUnitBytes + TreeBytes(aside);
   if (const auto shelves = opening.disk->List(opening.layout.series_root()))
     bytes += static_cast<int64_t>(shelves->size()) * kDiskUnitBytes;
   return bytes;

@@ -2,6 +2,7 @@
 // Copyright the tciafs authors
 #include "cache/recovery.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <utility>
@@ -28,7 +29,7 @@ std::set<std::string> Match(const FileSizes& files, Instances& instances, Series
   std::set<std::string> kept;
   entry.known = static_cast<int64_t>(instances.size());
   entry.present = 0;
-  entry.disk_bytes = kDiskUnitBytes;
+  entry.disk_bytes = 0;
   for (auto& [sop, instance] : instances) {
     if (!instance.present) continue;
     const std::string name = InstanceFileName(sop);
@@ -43,7 +44,7 @@ std::set<std::string> Match(const FileSizes& files, Instances& instances, Series
       entry.verified = false;
     }
   }
-  if (entry.present == 0) entry.disk_bytes = 0;
+  if (entry.present > 0) entry.disk_bytes += DirectoryBytes(entry.present);
   return kept;
 }
 
@@ -77,6 +78,24 @@ Result<SeriesEntry> RecoverSeries(Disk& disk, const Layout& layout, Index& index
   LogInfo("cache: series {} was being written: {} instances kept, {} files removed",
           entry.key.series.text(), entry.present, removed);
   return entry;
+}
+
+Result<bool> ForgetRemembered(Index& index) {
+  constexpr size_t kStep = 32;  // in one transaction: deleting takes pages, too
+  std::vector<SeriesId> remembered;
+  TCIAFS_TRY(index.VisitSeries([&](const SeriesId& id, const std::optional<SeriesEntry>& entry) {
+    if (entry && entry->present == 0 && !entry->pinned && !entry->unsettled)
+      remembered.push_back(id);
+  }));
+  for (size_t next = 0; next < remembered.size(); next += kStep) {
+    TCIAFS_TRY(index.Commit([&] {
+      IndexChanges changes;
+      for (size_t i = next; i < std::min(next + kStep, remembered.size()); ++i)
+        changes.series_gone.push_back(remembered[i]);
+      return changes;
+    }));
+  }
+  return !remembered.empty();
 }
 
 Status RemoveSeries(Disk& disk, const Layout& layout, Index& index, const SeriesId& series) {

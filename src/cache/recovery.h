@@ -16,6 +16,10 @@ namespace tciafs::cache {
 Result<SeriesEntry> RecoverSeries(Disk& disk, const Layout& layout, Index& index,
                                   SeriesEntry entry);
 
+// Makes room in a full index: forgets the series that are remembered without bytes. False if there
+// was none.
+Result<bool> ForgetRemembered(Index& index);
+
 // Forgets a series whose record is damaged, with all its files.
 Status RemoveSeries(Disk& disk, const Layout& layout, Index& index, const SeriesId& series);
 

@@ -58,9 +58,14 @@ Result<std::shared_ptr<StoredInstance>> SeriesFetch::Publish(const source::SopUi
       TCIAFS_TRY(cache.Claim(journal_bytes - journal_bytes_, *this));
       journal_bytes_ = journal_bytes;
     }
-    TCIAFS_TRY(journal_->Append(record));
-    published =
-        cache.Add(series, sop, std::move(fd), entry, was_known, StoredInstance::Backing::kDisk);
+    const int64_t growth_bytes = cache.DirectoryGrowthBytes(*series);
+    if (growth_bytes > 0) TCIAFS_TRY(cache.Claim(growth_bytes, *this));
+    if (Status status = journal_->Append(record); !status) {
+      cache.Unclaim(growth_bytes);
+      return Fail(std::move(status).error());
+    }
+    published = cache.Add(series, sop, std::move(fd), entry, was_known,
+                          StoredInstance::Backing::kDisk, growth_bytes);
     settle = ++unsettled_ >= kUnsettledMax;
   }
   if (settle) (void)Settle();  // the journal keeps what could not be committed

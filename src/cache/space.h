@@ -33,8 +33,11 @@ class Space {
   // What must go before `bytes` more can come; zero or less: they can.
   int64_t LackingBytes(int64_t bytes, const DiskSpace& disk) const {
     const int64_t over_cap = used_bytes() + reserved_bytes_ + HeadroomBytes() + bytes - cap_bytes_;
-    const int64_t under_floor = FloorBytes(disk) + reserved_bytes_ + bytes - disk.free_bytes;
-    return std::max(over_cap, under_floor);
+    return std::max(over_cap, UnderFloorBytes(reserved_bytes_ + bytes, disk));
+  }
+  // The same for bytes about to be written, for the floor alone.
+  int64_t UnderFloorBytes(int64_t bytes, const DiskSpace& disk) const {
+    return FloorBytes(disk) + HeadroomBytes() + bytes - disk.free_bytes;
   }
   void Reserve(int64_t bytes) { reserved_bytes_ += bytes; }
   void Unreserve(int64_t bytes) { reserved_bytes_ -= bytes; }

@@ -69,7 +69,11 @@ inline int64_t MeasuredBytes(const std::string& directory) {
     struct stat info {};
     if (::lstat(at->path().c_str(), &info) != 0) continue;
     if (S_ISDIR(info.st_mode)) {
-      total += kDiskUnitBytes;
+      int64_t instances = 0;
+      for (fs::directory_iterator in(at->path(), gone), last; !gone && in != last;
+           in.increment(gone))
+        instances += in->path().extension() == ".dcm" ? 1 : 0;
+      total += DirectoryBytes(instances);
     } else if (at->path().extension() == ".mdb" && at->path().parent_path().filename() == "index") {
       total += int64_t{info.st_blocks} * 512;
     } else {

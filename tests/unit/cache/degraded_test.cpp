@@ -2,12 +2,30 @@
 // Copyright the tciafs authors
 //
 // The disk fails: reading goes on, with what is fetched kept in memory.
+#include <signal.h>
+#include <sys/resource.h>
+
 #include "unit/cache/cache_fixture.h"
 
 namespace tciafs::cache {
 namespace {
 
 constexpr int64_t kRetryMs = 61'000;
+
+// While it lives files cannot be written beyond the first pages: the index fails, data do not.
+class IndexFault {
+ public:
+  IndexFault() {
+    ::signal(SIGXFSZ, SIG_IGN);
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit small{8192, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &small);
+  }
+  ~IndexFault() { ::setrlimit(RLIMIT_FSIZE, &before_); }
+
+ private:
+  rlimit before_{};
+};
 
 class CacheDegraded : public CacheTest {
  protected:
@@ -126,6 +144,110 @@ TEST_F(CacheDegraded, AnInstanceInMemoryCanBeWithdrawn) {
   EXPECT_FALSE(Has("s"));
   ASSERT_TRUE(Write(**writer, "s", "1.1", 101));
   EXPECT_TRUE(Has("s"));
+}
+
+TEST_F(CacheDegraded, AnOldVersionThatCannotBeForgottenIsNotServedAsTheNew) {
+  const auto version = Version("2021-02-02");
+  ASSERT_TRUE(Fill("s", 2, 5000));
+  const auto bytes = Bytes("new", "1.1", 5000);
+  faults_.removes_fail = true;
+  {
+    const IndexFault fault;
+    for (int attempt = 0; attempt < 2; ++attempt) {
+      auto writer = cache_->BeginSeries({Key("s"), version});
+      ASSERT_TRUE(writer) << writer.error().message;
+      EXPECT_FALSE(cache_->Open(Key("s"), version, Sop("1.2")));
+      EXPECT_FALSE(cache_->Known(Key("s"), version, Sop("1.2")));
+      EXPECT_EQ(cache_->Known(Key("s"), version).size(), static_cast<size_t>(attempt));
+      auto instance = (*writer)->BeginInstance(Sop("1.1"));
+      ASSERT_TRUE(instance);
+      ASSERT_TRUE((*instance)->Append(bytes));
+      auto file = (*instance)->Publish("");
+      ASSERT_TRUE(file);
+      EXPECT_EQ(MustRead(**file, 0, 5000), AsText(bytes));
+    }
+    clock_.Advance(kRetryMs);  // it is tried again, and fails again
+    EXPECT_TRUE(cache_->BeginSeries({Key("s"), version}));
+    EXPECT_FALSE(cache_->Open(Key("s"), version, Sop("1.2")));
+  }
+  Reopen();
+  EXPECT_FALSE(cache_->Open(Key("s"), version, Sop("1.2"))) << "nor by the next run";
+  EXPECT_FALSE(cache_->Open(Key("s"), version, Sop("1.1")));
+  faults_.removes_fail = false;
+  ASSERT_TRUE(Fill("s", 2, 6000, version));
+  EXPECT_TRUE(cache_->Open(Key("s"), version, Sop("1.2")));
+  Reopen();
+  EXPECT_TRUE(cache_->Open(Key("s"), version, Sop("1.2")));
+  ExpectAccountsRight();
+}
+
+TEST_F(CacheDegraded, OneFailingRemovalDoesNotEmptyTheCache) {
+  options_.cap_bytes = 16 * kMiB;
+  Reopen();
+  for (auto* fault : {&faults_.removes_fail, &faults_.lists_fail}) {
+    for (const char* series : {"a", "b", "c"}) ASSERT_TRUE(Fill(series, 4, kMiB));
+    *fault = true;
+    const auto writer = cache_->BeginSeries({Key("d"), Version("", 1, 12 * kMiB)});
+    ASSERT_TRUE(writer) << writer.error().message;
+    EXPECT_TRUE(cache_->usage().degraded);
+    EXPECT_FALSE(Has("a"));
+    EXPECT_TRUE(Has("b"));
+    EXPECT_TRUE(Has("c"));
+    ASSERT_TRUE(Write(**writer, "d", "1.1", kMiB)) << "in memory";
+    *fault = false;
+    clock_.Advance(kRetryMs);
+    EXPECT_EQ(cache_->usage().used_bytes, MeasuredBytes(options_.directory));
+    ASSERT_TRUE(Fill("e", 12, kMiB)) << "what could not be removed can be now";
+    EXPECT_FALSE(cache_->usage().degraded);
+    ExpectAccountsRight();
+  }
+}
+
+TEST_F(CacheDegraded, AFetchWhoseEvictionFailsGoesOnInMemory) {
+  options_.cap_bytes = 16 * kMiB;
+  Reopen();
+  ASSERT_TRUE(Fill("a", 12, kMiB));
+  faults_.removes_fail = true;
+  auto writer = cache_->BeginSeries({Key("s"), Version()});
+  ASSERT_TRUE(writer);
+  ASSERT_TRUE(Write(**writer, "s", "1.1", 6 * kMiB + 7));
+  auto file = Open("s", "1.1");
+  ASSERT_TRUE(file);
+  ExpectBytes(**file, "s", "1.1");
+}
+
+TEST_F(CacheDegraded, AFileThatCannotBeRemovedStaysChargedAndIsSweptByTheNextRun) {
+  ASSERT_TRUE(Fill("s", 2, 5000));
+  {
+    auto writer = cache_->BeginSeries({Key("s"), Version()});
+    ASSERT_TRUE(writer);
+    auto dropped = (*writer)->BeginInstance(Sop("1.3"));
+    ASSERT_TRUE((*dropped)->Append(Bytes("s", "1.3", 2 * kMiB)));
+    faults_.removes_fail = true;
+    ASSERT_TRUE((*writer)->Withdraw(Sop("1.1")));
+    dropped->reset();
+    faults_.removes_fail = false;
+  }
+  EXPECT_FALSE(Has("s"));
+  EXPECT_TRUE(std::filesystem::exists(DataFile("s", "1.1")));
+  ExpectAccountsRight();
+  Reopen();
+  EXPECT_FALSE(std::filesystem::exists(DataFile("s", "1.1"))) << "swept";
+  EXPECT_TRUE(Has("s", "1.2"));
+  ExpectAccountsRight();
+}
+
+TEST_F(CacheDegraded, TheJournalOfAFetchThatCouldNotBeCommittedIsTheSeries) {
+  {
+    auto writer = cache_->BeginSeries({Key("s"), Version()});
+    ASSERT_TRUE(writer);
+    ASSERT_TRUE(Write(**writer, "s", "1.1", 5000));
+    const IndexFault fault;
+    writer->reset();
+  }
+  ExpectAccountsRight();
+  ASSERT_TRUE(cache_->Evict(Key("s")));
+  ExpectAccountsRight();
 }
 
 }  // namespace

@@ -23,6 +23,8 @@ struct Faults {
   std::atomic<bool> writes_fail = false;
   std::atomic<bool> renames_fail = false;
   std::atomic<bool> directories_fail = false;
+  std::atomic<bool> removes_fail = false;
+  std::atomic<bool> lists_fail = false;
   std::atomic<int> error_number = EIO;
   std::atomic<int> writes_before_failing = 0;
   std::atomic<int> steps_before_exit = -1;  // changes of the disk; -1: never
@@ -64,6 +66,7 @@ class FaultyDisk final : public Disk {
   }
   Status Remove(const std::string& path) override {
     Step();
+    if (faults_.removes_fail) return Broken();
     return disk_->Remove(path);
   }
   Result<bool> MakeDirectory(const std::string& path) override {
@@ -76,6 +79,7 @@ class FaultyDisk final : public Disk {
     return disk_->RemoveDirectory(path);
   }
   Result<std::vector<DiskEntry>> List(const std::string& path) override {
+    if (faults_.lists_fail) return Broken();
     return disk_->List(path);
   }
   Result<DiskSpace> Space(const std::string& /*path*/) override {

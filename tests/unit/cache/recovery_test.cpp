@@ -10,6 +10,7 @@
 #include <fstream>
 #include <random>
 
+#include "cache/index.h"
 #include "unit/cache/cache_fixture.h"
 
 namespace tciafs::cache {
@@ -265,6 +266,52 @@ TEST_F(CacheRecovery, ChangedBytesInTheIndexNeverGiveWrongBytes) {
     }
     EXPECT_EQ(status, 0) << "round " << round;
   }
+}
+
+TEST_F(CacheRecovery, ASeriesOfWhichNothingWasLeftIsRecoveredOnce) {
+  const auto unsettled = [&] {
+    cache_.reset();
+    auto index = Index::Open(Layout(options_.directory).index_directory(), 8 * kMiB);
+    const auto entry = (*index)->Series(SeriesIdOf(Key("s")));
+    return entry && *entry && (*entry)->unsettled;
+  };
+  InChild([&] {
+    auto opened = TryOpen();
+    auto writer = (*opened)->BeginSeries({Key("s"), Version()});
+    ::_exit(writer ? 0 : 1);  // in the midst of it
+    return 0;
+  });
+  EXPECT_TRUE(unsettled());
+  Reopen();
+  EXPECT_FALSE(unsettled());
+}
+
+TEST_F(CacheRecovery, ALoweredCapDoesNotRefuseForEver) {
+  options_.cap_bytes = 1024 * kMiB;
+  Reopen();
+  cache_.reset();
+  {
+    auto index = Index::Open(Layout(options_.directory).index_directory(), 64 * kMiB);
+    ASSERT_TRUE(index);
+    SeriesEntry entry;
+    entry.key = Key("large");
+    const SeriesId id = SeriesIdOf(entry.key);
+    entry.known = 120'000;
+    ASSERT_TRUE((*index)->Commit([&] {
+      IndexChanges changes;
+      changes.series.push_back(entry);
+      for (int i = 0; i < 120'000; ++i)
+        changes.instances.emplace_back(
+            InstanceKey(id, Sop(std::string(50, '1') + std::to_string(i))), InstanceEntry{});
+      return changes;
+    }));
+    ASSERT_GT((*index)->file_bytes(), 12 * kMiB);
+  }
+  options_.cap_bytes = 16 * kMiB;
+  Reopen();
+  EXPECT_TRUE(Fill("t", 4, kMiB));
+  EXPECT_TRUE(Has("t"));
+  ExpectAccountsRight();
 }
 
 }  // namespace

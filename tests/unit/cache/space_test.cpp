@@ -84,9 +84,9 @@ TEST_F(CacheSpace, KeepsTheFloorOfTheDiskFree) {
   faults_.free_bytes = 104 * kMiB;
   Reopen();
   EXPECT_EQ(cache_->BeginSeries({Key("a"), Version("", 1, 5 * kMiB)}).error().code, Errc::kNoSpace);
-  auto writer = cache_->BeginSeries({Key("a"), Version("", 1, 3 * kMiB)});
+  auto writer = cache_->BeginSeries({Key("a"), Version("", 1, 2 * kMiB)});
   ASSERT_TRUE(writer);
-  EXPECT_EQ(cache_->BeginSeries({Key("b"), Version("", 1, 3 * kMiB)}).error().code, Errc::kNoSpace)
+  EXPECT_EQ(cache_->BeginSeries({Key("b"), Version("", 1, 2 * kMiB)}).error().code, Errc::kNoSpace)
       << "what is promised counts";
   writer->reset();
   options_.free_floor_percent = 50;
@@ -94,6 +94,56 @@ TEST_F(CacheSpace, KeepsTheFloorOfTheDiskFree) {
   Reopen();
   EXPECT_EQ(cache_->usage().free_floor_bytes, 150 * kMiB);
   EXPECT_EQ(Fill("a", 1, 5000).error().code, Errc::kNoSpace);
+}
+
+TEST_F(CacheSpace, KeepsTheFloorAlsoIfOthersFillTheDiskMeanwhile) {
+  options_.free_floor_bytes = 100 * kMiB;
+  Reopen();
+  ASSERT_TRUE(Fill("old", 1, kMiB));
+  auto writer = cache_->BeginSeries({Key("s"), Version("", 10, 10 * kMiB)});
+  ASSERT_TRUE(writer);
+  faults_.free_bytes = 101 * kMiB;
+  Status status;
+  int published = 0;
+  while (status && published < 10) {
+    status = Write(**writer, "s", "1." + std::to_string(published + 1), kMiB);
+    if (status) ++published;
+  }
+  ASSERT_FALSE(status) << "what was promised cannot be kept any more";
+  EXPECT_EQ(status.error().code, Errc::kNoSpace);
+  EXPECT_LE(published, 5) << "noticed within a few MiB";
+  EXPECT_FALSE(Has("old")) << "evicted first";
+  EXPECT_TRUE(Has("s")) << "what was written stays";
+  writer->reset();
+  ExpectAccountsRight();
+}
+
+TEST_F(CacheSpace, ADirectoryIsChargedByItsEntries) {
+  const std::string uid(60, '1');
+  {
+    auto writer = cache_->BeginSeries({Key("s"), Version()});
+    ASSERT_TRUE(writer);
+    for (int i = 0; i < 600; ++i)
+      ASSERT_TRUE(Write(**writer, "s", uid + "." + std::to_string(i), 1));
+  }
+  int64_t real_bytes = 0;
+  struct stat info {};
+  const auto directory = std::filesystem::path(DataFile("s", "x")).parent_path();
+  ASSERT_EQ(::stat(directory.c_str(), &info), 0);
+  real_bytes = info.st_size;
+  EXPECT_GE(DirectoryBytes(600), real_bytes);
+  EXPECT_GE(DirectoryBytes(10'000), 1'260'000) << "as measured on ext4";
+  ExpectAccountsRight();
+  {
+    auto writer = cache_->BeginSeries({Key("s"), Version()});
+    for (int i = 0; i < 300; ++i)
+      ASSERT_TRUE((*writer)->Withdraw(Sop(uid + "." + std::to_string(i))));
+  }
+  ExpectAccountsRight();
+  Reopen();
+  ExpectAccountsRight();
+  ASSERT_TRUE(cache_->Evict(Key("s")));
+  ExpectAccountsRight();
 }
 
 TEST_F(CacheSpace, AnUnknownSizeStopsAtTheCap) {
