@@ -48,10 +48,16 @@ ExitCode RunMountHelper(const std::vector<std::string>& arguments) {
     return parsed.error().code;
   }
   if (parsed->fake) return ExitCode::kDone;
+  const std::string& source = parsed->positional[0];
+  const bool default_servers = source == "tcia" || source == "tcia:" || source == "none";
   Settings settings;
-  if (const std::string& source = parsed->positional[0]; source != "tcia" && source != "none")
-    settings.Add("server", {source, "SOURCE"});
-  return MountWith(parsed->positional[1], std::move(settings), parsed->words, parsed->sloppy);
+  if (!default_servers) settings.Add("server", {source, "SOURCE"});
+  // `mount -a` sees that it is mounted by finding SOURCE in the mount table; without a colon the
+  // usual tools would take it for a local file system.
+  std::vector<std::string> words;
+  if (source.find(':') != std::string::npos) words.push_back("fsname=" + source);
+  words.insert(words.end(), parsed->words.begin(), parsed->words.end());
+  return MountWith(parsed->positional[1], std::move(settings), words, parsed->sloppy);
 }
 
 }  // namespace tciafs::cli

@@ -2,8 +2,8 @@
 // Copyright the tciafs authors
 //
 // The helper that `mount -t tciafs SOURCE MOUNTPOINT -o ...` runs: mount.tciafs, the same program
-// by another name. SOURCE is `tcia` (the default servers) or a server's URL. Source of the calling
-// convention: mount(8), EXTERNAL HELPERS.
+// by another name. SOURCE is `tcia` or `tcia:` (the default servers) or a server's URL. Source of
+// the calling convention: mount(8), EXTERNAL HELPERS.
 #pragma once
 
 #include <string>

@@ -107,6 +107,8 @@ class Daemon(harness.MountCase):
         words = f"rw,_netdev,noauto,x-systemd.automount,cache_dir={self.cache},metadata-ttl=10m"
         self.tciafs(self.server.url, self.mountpoint, "-o", words, program=helper)
         self.assertEqual(os.listdir(self.mountpoint), ["A"])
+        with open("/proc/self/mountinfo", encoding="utf-8") as table:
+            self.assertIn(f" fuse.tciafs {self.server.url} ", table.read())  # mount -a looks for it
         self.tciafs("umount", self.mountpoint)
 
     def test_settings_from_files_and_environment(self):
