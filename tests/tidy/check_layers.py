@@ -6,10 +6,9 @@ The allowed arrows are read from the tciafs_layer(...) lines of CMakeLists.txt, 
 this check cannot differ.
 """
 
-import argparse
-import pathlib
 import re
-import sys
+
+import checker
 
 LAYER_LINE = re.compile(r"^tciafs_layer\((\w+)\s+DEPS\s*([\w\s]*?)\s*FOREIGN", re.MULTILINE)
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
@@ -62,7 +61,7 @@ def problems_of(layer, text, layers):
                 yield f"{layer} includes {include}, which belongs to {owner}"
 
 
-def check(root):
+def check(root, _program):
     layers = read_layers((root / "CMakeLists.txt").read_text())
     if len(layers) < 10:
         return [f"only {len(layers)} layers found in CMakeLists.txt"]
@@ -78,14 +77,5 @@ def check(root):
     return problems
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--root", type=pathlib.Path, required=True)
-    parser.add_argument("--program")
-    problems = check(parser.parse_args().root)
-    print("\n".join(problems) or "includes follow the layers")
-    sys.exit(bool(problems))
-
-
 if __name__ == "__main__":
-    main()
+    checker.run(check, "includes follow the layers")

@@ -2,11 +2,10 @@
 # Copyright the tciafs authors
 """The manual agrees with the program, and its pages are well-formed."""
 
-import argparse
-import pathlib
 import re
 import subprocess
-import sys
+
+import checker
 
 
 def plain(roff):
@@ -52,15 +51,5 @@ def check(root, program):
     return problems
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--root", type=pathlib.Path, required=True)
-    parser.add_argument("--program", required=True)
-    arguments = parser.parse_args()
-    problems = check(arguments.root, arguments.program)
-    print("\n".join(problems) or "the manual agrees with the program")
-    sys.exit(bool(problems))
-
-
 if __name__ == "__main__":
-    main()
+    checker.run(check, "the manual agrees with the program")

@@ -2,10 +2,9 @@
 # Copyright the tciafs authors
 """What every source file owes its reader, and what no layer may do by itself."""
 
-import argparse
-import pathlib
 import re
-import sys
+
+import checker
 
 LINE_LENGTH_MAX = 100
 FILE_LINES_MAX = 600
@@ -55,7 +54,7 @@ def problems_of(layer, name, text):
         yield f"names {ERRNO_NAME.search(code).group(0)}; use Errc"
 
 
-def check(root):
+def check(root, _program):
     problems = []
     for top in (root / "src", root / "include" / "tciafs"):
         for file in sorted(top.rglob("*")):
@@ -67,14 +66,5 @@ def check(root):
     return problems
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--root", type=pathlib.Path, required=True)
-    parser.add_argument("--program")
-    problems = check(parser.parse_args().root)
-    print("\n".join(problems) or "every file keeps the house style")
-    sys.exit(bool(problems))
-
-
 if __name__ == "__main__":
-    main()
+    checker.run(check, "every file keeps the house style")
