@@ -58,11 +58,17 @@ void ApiClient::SendWithToken(const std::shared_ptr<Sending>& sending) {
 
 void ApiClient::EndWithToken(const std::shared_ptr<Sending>& sending, uint64_t generation,
                              std::optional<Refusal> refusal) {
-  const bool refused = refusal && refusal->token_refused;
+  // A 403 may mean an expired token or a thing this account may not have; if the token worked just
+  // now, it is the thing.
+  const bool forbidden = refusal && refusal->status == 403 && !oauth_.Doubtful(generation);
+  const bool refused = refusal && refusal->token_refused && !forbidden;
   const bool empty = !refusal && sending->reader->empty();
   const bool doubtful = refused || (empty && oauth_.Doubtful(generation));
-  if (doubtful) oauth_.Refused(generation);
-  if (doubtful && !std::exchange(sending->token_renewed, true)) return SendWithToken(sending);
+  // A second refusal is not the token's fault: others go on with it.
+  if (doubtful && !std::exchange(sending->token_renewed, true)) {
+    oauth_.Refused(generation);
+    return SendWithToken(sending);
+  }
   if (!refusal && !empty) oauth_.Proved(generation);
   sending->done(std::move(refusal));
 }

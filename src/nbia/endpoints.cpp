@@ -4,12 +4,15 @@
 
 #include <algorithm>
 
+#include "tciafs/util/hash.h"
 #include "tciafs/util/text.h"
 
 namespace tciafs::nbia {
 namespace {
 
 constexpr const char* kGuestName = "nbia_guest";
+constexpr const char* kGuestAccount = "guest";
+constexpr size_t kDigestDigits = 16;
 
 std::string WithoutTrailingSlashes(std::string url) {
   while (url.ends_with('/')) url.pop_back();
@@ -23,6 +26,32 @@ std::pair<size_t, size_t> HostSpan(const std::string& url) {
   const size_t end = std::min(url.find_first_of("/?#", begin), url.size());
   const auto at = url.rfind('@', end);
   return {at != std::string::npos && at >= begin && at < end ? at + 1 : begin, end};
+}
+
+// The name alone of "user:password@", as it is written; "" if there is none.
+std::string UserOf(const std::string& url) {
+  const auto scheme = url.find("://");
+  const size_t begin = scheme == std::string::npos ? 0 : scheme + 3;
+  const size_t host = HostSpan(url).first;
+  if (host == begin) return "";
+  const std::string info = url.substr(begin, host - 1 - begin);
+  return info.substr(0, info.find(':'));
+}
+
+std::string Digest(const std::string& text) {
+  Md5 md5;
+  md5.Update(AsBytes(text));
+  return md5.FinishHex().substr(0, kDigestDigits);
+}
+
+// An encoded name holds no '+', so that no name reads like another account with a digest.
+std::string AccountText(const NbiaOptions& options, bool anonymous) {
+  std::string account = anonymous ? kGuestAccount : UrlEncode(options.credentials.username);
+  if (!anonymous && account == kGuestAccount) account += "+named";
+  if (!options.api_key.empty()) account += "+key:" + Digest(options.api_key);
+  const std::string url_user = UserOf(options.root_url);
+  if (!url_user.empty()) account += "+url:" + Digest(url_user);
+  return account;
 }
 
 std::string WithoutUserInfo(const std::string& url) {
@@ -64,6 +93,7 @@ Endpoints::Endpoints(const NbiaOptions& options)
       root_url_(WithoutUserInfo(request_root_)),
       anonymous_(options.credentials.username.empty() ||
                  options.credentials.username == kGuestName),
+      account_(AccountText(options, anonymous_)),
       credentials_(options.credentials),
       api_key_(options.api_key),
       io_timeout_ms_(options.io_timeout_ms),

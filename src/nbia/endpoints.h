@@ -56,6 +56,9 @@ class Endpoints {
   const std::string& root_url() const { return root_url_; }  // without user info or trailing slash
   const std::string& host() const { return host_; }
   bool anonymous() const { return anonymous_; }
+  // Who asks, as far as it decides what is shown: "guest" or the user name, then digests of the API
+  // key and of the URL's own user, if any. Never a secret.
+  const std::string& account() const { return account_; }
 
   ApiCall Collections(ApiFamily family) const;
   ApiCall Patients(ApiFamily family, const source::CollectionId& collection) const;
@@ -87,6 +90,7 @@ class Endpoints {
   std::string root_url_;
   std::string host_;
   bool anonymous_ = true;
+  std::string account_;
   Credentials credentials_;
   std::string api_key_;
   int64_t io_timeout_ms_ = 0;

@@ -15,6 +15,10 @@ namespace tciafs::nbia {
 namespace {
 
 constexpr std::array kProbeOrder = {ApiFamily::kV4, ApiFamily::kV2, ApiFamily::kV1};
+constexpr int kOddAnswersMax = 2;  // one may be a hiccup
+
+// v1 takes no token and lists what is public whoever asks.
+size_t ProbeLength(bool anonymous) { return anonymous ? kProbeOrder.size() : 2; }
 
 std::optional<ApiFamily> FamilyNamed(const std::string& name) {
   for (const ApiFamily family : kProbeOrder)
@@ -37,6 +41,12 @@ bool EndsProbe(const Refusal& refusal, bool anonymous) {
   }
 }
 
+// No list though no failure either: a web page, nothing, or a redirect that is not followed (which
+// looks like a connection that broke; asking anew does no harm then).
+bool IsNoList(const Refusal& refusal) {
+  return refusal.error.code == Errc::kUnavailable && refusal.status < 400;
+}
+
 }  // namespace
 
 struct FamilyChoice::Probe {
@@ -44,6 +54,7 @@ struct FamilyChoice::Probe {
   size_t next = 0;
   std::optional<ApiFamily> empty;  // the first that answered, with nothing
   std::optional<Error> error;      // the first that says more than "no such call"
+  bool better_may_return = false;  // one asked before is there, but lists nothing or fails
   bool error_is_no_such_path = false;
 };
 
@@ -56,9 +67,11 @@ FamilyChoice::FamilyChoice(ApiFamily fixed, const Endpoints& endpoints, ApiClien
       memory_(memory),
       clock_(clock),
       calls_(calls),
-      memory_key_("api|" + endpoints.root_url()),
+      memory_key_("api|" + endpoints.root_url() + '|' + endpoints.account()),
       waiting_(executor) {
   family_ = fixed != ApiFamily::kAuto ? fixed : FamilyNamed(memory_.Load(memory_key_));
+  if (fixed == ApiFamily::kAuto && family_ == ApiFamily::kV1 && !endpoints.anonymous())
+    family_.reset();
   doubt_from_ms_ = std::numeric_limits<int64_t>::min();
 }
 
@@ -78,9 +91,30 @@ bool FamilyChoice::Doubt(ApiFamily family) {
   MutexLock lock(mutex_);
   if (family_ != family) return true;  // settled otherwise meanwhile
   if (clock_.MonotonicMs() < doubt_from_ms_) return false;
-  family_.reset();
-  LogWarning("{}: API {} is gone, looking for another", endpoints_.host(), FamilyName(family));
+  doubted_ = std::exchange(family_, std::nullopt);
+  odd_answers_ = 0;
+  LogWarning("{}: API {} is of no use any more, looking for another", endpoints_.host(),
+             FamilyName(family));
   return true;
+}
+
+std::optional<Refusal> FamilyChoice::Appraise(ApiFamily family, std::optional<Refusal> refusal,
+                                              bool empty) {
+  if (refusal && !IsNoList(*refusal)) return refusal;
+  MutexLock lock(mutex_);
+  if (fixed_ != ApiFamily::kAuto || family_ != family) return refusal;
+  if (!refusal && !empty) {
+    odd_answers_ = 0;
+    return refusal;
+  }
+  if (odd_answers_ < kOddAnswersMax) ++odd_answers_;
+  if (odd_answers_ < kOddAnswersMax || clock_.MonotonicMs() < doubt_from_ms_) return refusal;
+  if (!refusal) {
+    const Question question = endpoints_.Collections(family).question;
+    refusal = Refusal{ReadWrongBody(question, "the collections", "")};
+  }
+  refusal->no_such_path = true;
+  return refusal;
 }
 
 std::optional<ApiFamily> FamilyChoice::current() const {
@@ -114,7 +148,7 @@ void FamilyChoice::ReadCollections(const std::shared_ptr<ActiveCall>& call, ApiF
 }
 
 void FamilyChoice::ProbeNext(const std::shared_ptr<Probe>& probe) {
-  if (probe->next == kProbeOrder.size()) return Conclude(probe);
+  if (probe->next == ProbeLength(endpoints_.anonymous())) return Conclude(probe);
   ReadCollections(probe->call, kProbeOrder[probe->next], true,
                   [this, probe](std::optional<Refusal> refusal, Collections collections) {
                     Judge(probe, std::move(refusal), std::move(collections));
@@ -125,7 +159,8 @@ void FamilyChoice::Judge(const std::shared_ptr<Probe>& probe, std::optional<Refu
                          Collections collections) {
   const ApiFamily family = kProbeOrder[probe->next++];
   if (refusal) {
-    if (EndsProbe(*refusal, endpoints_.anonymous())) return waiting_.Complete(Fail(refusal->error));
+    if (EndsProbe(*refusal, endpoints_.anonymous())) return GiveUp(refusal->error);
+    if (refusal->status >= 500 && !refusal->no_such_path) probe->better_may_return = true;
     if (!probe->error || (probe->error_is_no_such_path && !refusal->no_such_path)) {
       probe->error = std::move(refusal->error);
       probe->error_is_no_such_path = refusal->no_such_path;
@@ -134,33 +169,47 @@ void FamilyChoice::Judge(const std::shared_ptr<Probe>& probe, std::optional<Refu
   }
   if (collections.empty()) {
     if (!probe->empty) probe->empty = family;
+    probe->better_may_return = true;
     return ProbeNext(probe);
   }
-  {
-    MutexLock lock(mutex_);
-    family_ = family;
-    provisional_until_ms_ = 0;
-    doubt_from_ms_ = clock_.MonotonicMs() + kSettledAtLeastMs;
-  }
-  memory_.Save(memory_key_, FamilyName(family));
+  Hold(family, probe->better_may_return);
+  if (!probe->better_may_return) memory_.Save(memory_key_, FamilyName(family));
   LogInfo("{}: speaks API {}", endpoints_.host(), FamilyName(family));
   waiting_.Complete(SettledFamily{family, std::move(collections)});
 }
 
 // No family listed anything.
 void FamilyChoice::Conclude(const std::shared_ptr<Probe>& probe) {
-  if (!probe->empty && probe->error_is_no_such_path)
-    return waiting_.Complete(
-        Fail(Errc::kUnavailable,
-             endpoints_.host() + ": no NBIA API at this address (" + probe->error->message + ")"));
-  if (!probe->empty) return waiting_.Complete(Fail(*probe->error));
+  if (!probe->empty && probe->error_is_no_such_path) {
+    const char* what = endpoints_.anonymous() ? ": no NBIA API at this address ("
+                                              : ": no NBIA API with accounts at this address (";
+    return GiveUp({Errc::kUnavailable, endpoints_.host() + what + probe->error->message + ")"});
+  }
+  if (!probe->empty) return GiveUp(*probe->error);
+  Hold(*probe->empty, true);
+  waiting_.Complete(SettledFamily{*probe->empty, Collections()});
+}
+
+void FamilyChoice::Hold(ApiFamily family, bool provisional) {
+  MutexLock lock(mutex_);
+  family_ = family;
+  doubted_.reset();
+  odd_answers_ = 0;
+  doubt_from_ms_ = clock_.MonotonicMs() + kSettledAtLeastMs;
+  provisional_until_ms_ = provisional ? doubt_from_ms_ : 0;
+}
+
+// A family that was doubted is still the best guess: it is kept, and left undoubted for a while.
+void FamilyChoice::GiveUp(const Error& error) {
   {
     MutexLock lock(mutex_);
-    family_ = probe->empty;
-    provisional_until_ms_ = clock_.MonotonicMs() + kSettledAtLeastMs;
-    doubt_from_ms_ = provisional_until_ms_;
+    if (doubted_) {
+      family_ = std::exchange(doubted_, std::nullopt);
+      provisional_until_ms_ = 0;
+      doubt_from_ms_ = clock_.MonotonicMs() + kSettledAtLeastMs;
+    }
   }
-  waiting_.Complete(SettledFamily{*probe->empty, Collections()});
+  waiting_.Complete(Fail(error));
 }
 
 }  // namespace tciafs::nbia

@@ -327,15 +327,16 @@ void InstanceListings::AskSopUids(const ListingPtr& listing) {
                       });
 }
 
-// What was found counts, also when the rest failed.
+// What was found counts, also when the rest failed; but not without the series somebody waits for.
 void InstanceListings::End(const ListingPtr& listing, std::optional<Refusal> refusal) {
   std::vector<source::InstanceListing> listings;
+  const bool first_found = listing->found.contains(listing->queries.front().series.text());
   for (const auto& query : listing->queries) {
     auto found = listing->found.extract(query.series.text());
     if (!found.empty()) listings.push_back({query.series, std::move(found.mapped().instances)});
   }
   const bool cancelled = refusal && refusal->error.code == Errc::kCancelled;
-  if (!listings.empty() && !cancelled) refusal.reset();
+  if (first_found && !cancelled) refusal.reset();
   listing->done(std::move(refusal), std::move(listings));
 }
 

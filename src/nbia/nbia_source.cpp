@@ -34,8 +34,7 @@ class NbiaSource final : public source::Source {
       : executor_(executor),
         endpoints_(options),
         ports_{transport, executor, scheduler},
-        scope_(endpoints_.root_url() + '|' +
-               (endpoints_.anonymous() ? "guest" : options.credentials.username)),
+        scope_(endpoints_.root_url() + '|' + endpoints_.account()),
         client_(endpoints_, ports_, memory, clock, calls_),
         family_(options.api, endpoints_, client_, memory, clock, executor, calls_),
         images_(endpoints_, client_, clock),
@@ -114,10 +113,10 @@ void NbiaSource::ListCollections(std::stop_token stop,
         }
         family_.ReadCollections(
             call, settled.family, false,
-            [found, end = std::move(end)](std::optional<Refusal> refusal,
-                                          std::vector<source::CollectionRecord> collections) {
+            [this, found, family = settled.family, end = std::move(end)](
+                std::optional<Refusal> refusal, std::vector<source::CollectionRecord> collections) {
               *found = std::move(collections);
-              end(std::move(refusal));
+              end(family_.Appraise(family, std::move(refusal), found->empty()));
             });
       },
       [call, found, done = std::move(done)](std::optional<Refusal> refusal) {

@@ -239,6 +239,19 @@ TEST_F(InstanceTest, AnUnreachableServerIsAnErrorNotAnEmptyAnswer) {
   EXPECT_TRUE(ok_);
 }
 
+TEST_F(InstanceTest, WithoutTheWantedSeriesARefusalStaysOne) {
+  GiveKeys();
+  // 1.2 has no rows, and then the server is gone.
+  transport_.When("v4/getImageDrillDown", Body("[" + ImageRow("1.3", "1.3.1", "200") + "]"));
+  transport_.When("getSOPInstanceUIDs", FakeAnswer{.before_head = Error{Errc::kOffline, "no"}});
+  List({"1.2", "1.3"});
+  EXPECT_FALSE(ok_);
+  EXPECT_EQ(error_, Errc::kOffline);
+  List({"1.3", "1.2"});
+  EXPECT_TRUE(ok_);
+  EXPECT_EQ(found_.size(), 1u);
+}
+
 TEST_F(InstanceTest, LargeQuestionsAreCutIntoPieces) {
   std::vector<std::pair<std::string, int>> keys;
   std::vector<std::string> series;

@@ -5,6 +5,10 @@
 // list.
 #include <gtest/gtest.h>
 
+#include <set>
+#include <string>
+#include <vector>
+
 #include "nbia/limits.h"
 #include "source_fixture.h"
 
@@ -19,6 +23,8 @@ using testing::StatusAnswer;
 constexpr const char* kTwo = R"([{"Collection":"4D-Lung"},{"Collection":"CT COLONOGRAPHY"}])";
 const std::vector<std::string> kTwoNames = {"4D-Lung", "CT COLONOGRAPHY"};
 
+const std::string kMemoryKey = std::string("api|") + kRoot + "|guest";
+
 std::string SeriesRow(const std::string& series, const std::string& patient = "P1",
                       const std::string& collection = "C") {
   return R"({"SeriesInstanceUID":")" + series + R"(","StudyInstanceUID":"1.1","Collection":")" +
@@ -32,7 +38,7 @@ TEST_F(ListingTest, AutoSettlesOnV4WithoutAnExtraRequest) {
   EXPECT_EQ(Collections(), kTwoNames);
   EXPECT_EQ(transport_.Count(), 1u);
   EXPECT_EQ(HeaderOf(transport_.Requests()[0], "Authorization"), "");
-  EXPECT_EQ(memory_.Load(std::string("api|") + kRoot), "v4");
+  EXPECT_EQ(memory_.Load(kMemoryKey), "v4");
   EXPECT_EQ(Collections(), kTwoNames);
   EXPECT_EQ(transport_.Count(), 2u);
 }
@@ -42,13 +48,13 @@ TEST_F(ListingTest, AutoFallsBackToV2WithATokenThenV1) {
   transport_.When("v2/getCollectionValues", Body(kTwo), 1);
   transport_.When("v1/getCollectionValues", Body(kTwo));
   EXPECT_EQ(Collections(), kTwoNames);
-  EXPECT_EQ(memory_.Load(std::string("api|") + kRoot), "v2");
+  EXPECT_EQ(memory_.Load(kMemoryKey), "v2");
   EXPECT_EQ(HeaderOf(transport_.Requests("v2/")[0], "Authorization"), "Bearer tok");
 
   Restart();
-  memory_.Save(std::string("api|") + kRoot, "");
+  memory_.Save(kMemoryKey, "");
   EXPECT_EQ(Collections(), kTwoNames);
-  EXPECT_EQ(memory_.Load(std::string("api|") + kRoot), "v1");
+  EXPECT_EQ(memory_.Load(kMemoryKey), "v1");
   EXPECT_EQ(HeaderOf(transport_.Requests("v1/")[0], "Authorization"), "");
 }
 
@@ -63,7 +69,84 @@ TEST_F(ListingTest, AServerThatListsNothingIsNoError) {
   GiveTokens();
   transport_.When("getCollectionValues", EmptyBody());
   EXPECT_TRUE(Collections().empty());
-  EXPECT_EQ(memory_.Load(std::string("api|") + kRoot), "");
+  EXPECT_EQ(memory_.Load(kMemoryKey), "");
+}
+
+TEST_F(ListingTest, ANamedAccountIsNeverShownTheGuestsView) {
+  options_.credentials = {"me", "pw"};
+  GiveTokens();
+  transport_.When("v4/getCollectionValues", EmptyBody(), 1);
+  transport_.When("v2/getCollectionValues", EmptyBody(), 1);
+  transport_.When("v1/getCollectionValues", Body(R"([{"Collection":"Public"}])"));
+  transport_.When("v4/getCollectionValues", Body(kTwo));
+  memory_.Save(std::string("api|") + kRoot + "|me", "v1");
+  memory_.Save(kMemoryKey, "v2");
+  EXPECT_TRUE(Collections().empty());
+  EXPECT_EQ(transport_.Count("v1/"), 0u);
+  clock_.Advance(kSettledAtLeastMs);
+  EXPECT_EQ(Collections(), kTwoNames);
+  EXPECT_EQ(transport_.Count("v1/"), 0u);
+  EXPECT_EQ(memory_.Load(std::string("api|") + kRoot + "|me"), "v4");
+  EXPECT_EQ(memory_.Load(kMemoryKey), "v2");  // the guest's own
+}
+
+TEST_F(ListingTest, AFamilyFoundPastAnAilingOneIsHeldForAWhileOnly) {
+  for (const auto& ailing : {EmptyBody(), StatusAnswer(500, "database is down")}) {
+    Restart();
+    transport_.Forget();
+    memory_.Save(kMemoryKey, "");
+    GiveTokens();
+    transport_.When("v4/getCollectionValues", ailing, 1);
+    transport_.When("v4/getCollectionValues", Body(kTwo));
+    transport_.When("v2/getCollectionValues", Body(R"([{"Collection":"Old"}])"));
+    EXPECT_EQ(Collections(), std::vector<std::string>{"Old"});
+    EXPECT_EQ(memory_.Load(kMemoryKey), "");
+    EXPECT_EQ(Collections(), std::vector<std::string>{"Old"});
+    clock_.Advance(kSettledAtLeastMs);
+    EXPECT_EQ(Collections(), kTwoNames);
+    EXPECT_EQ(memory_.Load(kMemoryKey), "v4");
+  }
+}
+
+TEST_F(ListingTest, ARememberedFamilyThatListsNothingTwiceIsDoubted) {
+  const FakeAnswer redirected{.before_head = Error{Errc::kUnavailable, "redirected to x"}};
+  for (const auto& odd : {EmptyBody(), Body("<html>Welcome"), redirected}) {
+    Restart();
+    transport_.Forget();
+    memory_.Save(kMemoryKey, "v1");
+    transport_.When("v1/getCollectionValues", odd);
+    transport_.When("v4/getCollectionValues", Body(kTwo));
+    EXPECT_NE(Collections(), kTwoNames);
+    EXPECT_EQ(Collections(), kTwoNames);
+    EXPECT_EQ(memory_.Load(kMemoryKey), "v4");
+  }
+}
+
+TEST_F(ListingTest, AListBetweenTwoEmptyOnesClearsTheFamilyOfDoubt) {
+  memory_.Save(kMemoryKey, "v1");
+  transport_.When("v4/", Body(kTwo));
+  transport_.When("v1/", EmptyBody(), 1);
+  transport_.When("v1/", Body(R"([{"Collection":"Old"}])"), 1);
+  transport_.When("v1/", EmptyBody(), 1);
+  transport_.When("v1/", StatusAnswer(503, ""));
+  for (int i = 0; i < 5; ++i) Collections();
+  EXPECT_EQ(transport_.Count("v4/"), 0u);
+}
+
+TEST_F(ListingTest, ADoubtedFamilyIsKeptWhereThereIsNoneElseAndNotDoubtedAgainSoon) {
+  memory_.Save(kMemoryKey, "v4");
+  GiveTokens();
+  transport_.When("getCollectionValues", Body("<html>Maintenance"));
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(Collections(), std::vector<std::string>{"error"});
+  EXPECT_EQ(transport_.Count("v1/"), 1u);
+  EXPECT_EQ(transport_.Count("v4/"), 7u);
+  clock_.Advance(kSettledAtLeastMs);
+  Collections();
+  Collections();
+  EXPECT_EQ(transport_.Count("v1/"), 2u);
+  transport_.Forget();
+  transport_.When("v4/getCollectionValues", Body(kTwo));
+  EXPECT_EQ(Collections(), kTwoNames);
 }
 
 TEST_F(ListingTest, OneProbeServesAllWhoWait) {
@@ -81,14 +164,14 @@ TEST_F(ListingTest, OneProbeServesAllWhoWait) {
 }
 
 TEST_F(ListingTest, ARememberedFamilyThatIsGoneIsSettledAnew) {
-  memory_.Save(std::string("api|") + kRoot, "v2");
+  memory_.Save(kMemoryKey, "v2");
   GiveTokens();
   transport_.When("v4/getCollectionValues", Body(kTwo));
   transport_.When("v4/getPatient", Body(R"([{"PatientId":"P1"}])"));
   const auto answer = Patients("C");
   ASSERT_TRUE(answer.ok());
   EXPECT_EQ(answer.value().size(), 1u);
-  EXPECT_EQ(memory_.Load(std::string("api|") + kRoot), "v4");
+  EXPECT_EQ(memory_.Load(kMemoryKey), "v4");
 }
 
 TEST_F(ListingTest, AFixedFamilyIsNeverDoubted) {
@@ -198,8 +281,39 @@ TEST_F(ListingTest, ARefusedTokenIsRenewedOnce) {
   transport_.Forget();
   GiveTokens("newer");
   transport_.When("getPatient", StatusAnswer(403, ""));
+  clock_.Advance(kTokenProofMs + 1);
   EXPECT_EQ(Patients("C").error(), Errc::kPermission);
   EXPECT_EQ(transport_.Count("getPatient"), 4u);
+  EXPECT_EQ(transport_.Count("oauth/token"), 3u);
+}
+
+TEST_F(ListingTest, AThingThatIsForbiddenForGoodCostsNoLogins) {
+  UseFamily(ApiFamily::kV2);
+  GiveTokens();
+  transport_.When("getPatient?Collection=C", StatusAnswer(403, ""));
+  transport_.When("getPatient", Body(R"([{"PatientId":"P1"}])"));
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(Patients("C").error(), Errc::kPermission);
+  EXPECT_EQ(transport_.Count("oauth/token"), 1u);  // young
+  clock_.Advance(kTokenProofMs + 1);
+  EXPECT_TRUE(Patients("D").ok());
+  Patients("C");
+  EXPECT_EQ(transport_.Count("oauth/token"), 1u);  // it has just worked elsewhere
+  clock_.Advance(kTokenProofMs + 1);
+  Patients("C");
+  Patients("C");
+  EXPECT_TRUE(Patients("D").ok());
+  EXPECT_EQ(transport_.Count("oauth/token"), 2u);
+}
+
+TEST_F(ListingTest, ATokenRefusedTwiceInACallStaysForTheOthers) {
+  UseFamily(ApiFamily::kV2);
+  GiveTokens();
+  transport_.When("getPatient?Collection=C", StatusAnswer(401, ""));
+  transport_.When("getPatient", Body(R"([{"PatientId":"P1"}])"));
+  EXPECT_EQ(Patients("C").error(), Errc::kUnauthenticated);
+  EXPECT_EQ(transport_.Count("oauth/token"), 2u);
+  EXPECT_TRUE(Patients("D").ok());
+  EXPECT_EQ(transport_.Count("oauth/token"), 2u);
 }
 
 TEST_F(ListingTest, AnEmptyAnswerToAnOldTokenIsAskedAgainWithANewOne) {
@@ -290,8 +404,35 @@ TEST_F(ListingTest, ScopeTellsAccountsApartWithoutSecrets) {
   Restart();
   options_.root_url = "https://u:s3cret@archive.example:8443/nbia-api/";
   options_.credentials = {"me", "s3cret"};
-  EXPECT_EQ(Source().scope(), "https://archive.example:8443/nbia-api|me");
+  const std::string scope = Source().scope();
+  EXPECT_TRUE(scope.starts_with("https://archive.example:8443/nbia-api|me+url:")) << scope;
+  EXPECT_EQ(scope.find("s3cret"), std::string::npos);
   EXPECT_EQ(Source().name(), "archive.example:8443");
+}
+
+TEST_F(ListingTest, ScopeTellsKeysAndUrlUsersApart) {
+  std::set<std::string> scopes;
+  const auto add = [&](const std::string& root, const std::string& user, const std::string& key) {
+    Restart();
+    options_.root_url = root;
+    options_.credentials.username = user;
+    options_.api_key = key;
+    scopes.insert(Source().scope());
+    EXPECT_EQ(Source().scope().find("k-"), std::string::npos) << Source().scope();
+  };
+  add(kRoot, "", "");
+  add(kRoot, "nbia_guest", "");
+  EXPECT_EQ(scopes.size(), 1u);
+  add(kRoot, "", "k-1");
+  add(kRoot, "", "k-2");
+  add(kRoot, "me", "");
+  add(kRoot, "me", "k-1");
+  add(kRoot, "guest", "");
+  add("https://a:p@archive.example/nbia-api", "", "");
+  add("https://b:p@archive.example/nbia-api", "", "");
+  EXPECT_EQ(scopes.size(), 8u);
+  add("https://b:q@archive.example/nbia-api", "", "");  // the same user, another password
+  EXPECT_EQ(scopes.size(), 8u);
 }
 
 class BulkTest : public SourceTest {
