@@ -29,6 +29,7 @@ constexpr int64_t kIndexShareOfCap = 16;
 // An index that was set aside is kept only if it takes no more of the cap.
 constexpr int64_t kAsideShareOfCap = 8;
 constexpr int64_t kIndexBytesMin = int64_t{8} << 20;
+constexpr int64_t kIndexSpareBytes = int64_t{4} << 20;
 constexpr int64_t kIndexBytesMax = int64_t{16} << 30;
 
 int64_t IndexMapBytes(int64_t cap_bytes) {
@@ -140,8 +141,10 @@ Result<Loaded> LoadOrMakeRoom(const Opening& opening, bool look_over) {
   LogWarning("cache {}: the index is full ({}); series without bytes are forgotten",
              opening.layout.root(), loaded.error().message);
   {
-    TCIAFS_ASSIGN(const auto index, Index::Open(opening.layout.index_directory(),
-                                                IndexMapBytes(opening.options.cap_bytes)));
+    // Deleting takes pages before it gives any.
+    TCIAFS_ASSIGN(const auto index,
+                  Index::Open(opening.layout.index_directory(),
+                              IndexMapBytes(opening.options.cap_bytes) + kIndexSpareBytes));
     TCIAFS_ASSIGN(const bool made_room, ForgetRemembered(*index));
     if (!made_room) return loaded;
   }

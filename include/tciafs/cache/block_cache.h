@@ -6,10 +6,13 @@
 //
 // What a caller may rely on: nothing is visible before it is whole (an instance is published in one
 // index transaction after its bytes were written); a crash leaves a miss, never wrong bytes; the
-// byte cap and the free-space floor hold at every moment, also while writing; files in use stay
-// readable after eviction; sizes and MD5 sums are remembered after eviction; blocks written by an
-// earlier run are checked against their checksums before their first use. A disk that fails
-// degrades to memory-backed instances with a loud log, not to errors.
+// byte cap holds at every moment, also while writing, and the cache does not write below the
+// free-space floor (it looks every few MiB, since others write too); after a power failure files
+// may be back whose removal had not reached the disk: never read, but not counted; files in use
+// stay readable after eviction; sizes and MD5 sums are remembered after eviction (the oldest go
+// when the index is full); blocks written by an earlier run are checked against their checksums
+// before their first use. A disk that fails degrades to memory-backed instances with a loud log,
+// not to errors.
 //
 // This header is the seam towards fetch and vfs: no LMDB in sight. cache/disk_cache.h makes the
 // real one. Thread-safe, except that one SeriesWriter/InstanceWriter is used by one thread at a
@@ -70,7 +73,8 @@ struct KnownInstance {
 class InstanceWriter {
  public:
   virtual ~InstanceWriter() = default;  // dropping it unpublished discards the bytes
-  // kNoSpace if the reservation cannot be stretched; disk failures go to memory instead.
+  // kNoSpace if the reservation cannot be stretched, or others have filled the disk; disk failures
+  // go to memory instead.
   virtual Status Append(ByteView bytes) = 0;
   // Makes it visible to Open. Fails without side effects.
   virtual Result<std::shared_ptr<InstanceFile>> Publish(const std::string& md5_hex) = 0;
@@ -126,7 +130,8 @@ class BlockCache {
 
   // Reserves the space first, evicting least recently used series that are neither pinned nor in
   // use; kNoSpace, before a byte is fetched, if it cannot fit. An older version of the same series
-  // is dropped. One writer per series at a time: a second gets kBusy.
+  // is dropped; where that or the evicting fails the fetch goes to memory. One writer per series at
+  // a time: a second gets kBusy.
   virtual Result<std::unique_ptr<SeriesWriter>> BeginSeries(const SeriesPlan& plan) = 0;
 
   // True if BeginSeries was once completed with MarkVerified for this version and all is still
@@ -136,7 +141,8 @@ class BlockCache {
   // A pinned series is never evicted for space; pinning one that is not here is remembered.
   virtual Status Pin(const SeriesKey& key, bool pinned) = 0;
   // Also under its readers (they keep their bytes) and if pinned (the pin stays). kNotFound if it
-  // is not here, kBusy while it is being written.
+  // is not here, kBusy while it is being written, another error if files are left (to be tried
+  // again).
   virtual Status Evict(const SeriesKey& key) = 0;
   virtual Usage usage() const = 0;
 };

@@ -314,5 +314,40 @@ TEST_F(CacheRecovery, ALoweredCapDoesNotRefuseForEver) {
   ExpectAccountsRight();
 }
 
+TEST_F(CacheRecovery, AFullIndexMakesRoomAtOpening) {
+  ASSERT_TRUE(Fill("kept", 2, 5000));
+  cache_.reset();
+  {
+    auto index = Index::Open(Layout(options_.directory).index_directory(), 8 * kMiB);
+    ASSERT_TRUE(index);
+    SeriesEntry unsettled;
+    unsettled.key = Key("unsettled");
+    unsettled.unsettled = true;
+    IndexChanges large{{unsettled}, {}, {}, {}};  // which recovery writes anew
+    for (int i = 0; i < 3000; ++i)
+      large.instances.emplace_back(
+          InstanceKey(SeriesIdOf(unsettled.key), Sop("1." + std::to_string(i))), InstanceEntry{});
+    ASSERT_TRUE((*index)->Commit([&] { return large; }));
+    int series = 0;
+    for (const int records : {2000, 200, 20, 1, 1, 1}) {
+      for (Status status; status; ++series) {
+        IndexChanges changes;
+        changes.series.emplace_back();
+        changes.series.back().key = Key("remembered" + std::to_string(series));
+        const SeriesId id = SeriesIdOf(changes.series.back().key);
+        for (int i = 0; i < records; ++i)
+          changes.instances.emplace_back(InstanceKey(id, Sop(std::to_string(i))), InstanceEntry{});
+        status = (*index)->Commit([&] { return changes; });
+      }
+    }
+    ASSERT_FALSE((*index)->Commit([&] { return large; }));
+  }
+  Reopen();
+  EXPECT_TRUE(Has("kept"));
+  EXPECT_TRUE(Fill("new", 2, 5000));
+  Reopen();
+  EXPECT_TRUE(Has("new"));
+}
+
 }  // namespace
 }  // namespace tciafs::cache
