@@ -13,6 +13,9 @@ namespace {
 constexpr size_t kPendingBytesMax = 8 << 20;  // staged in one transaction
 constexpr size_t kRowsPerChunk = 4'000;       // applied in one transaction; others write between
 constexpr size_t kPatientsPerChunk = 2'000;
+constexpr size_t kBulksPerServerMax = 2;  // each is a heavy query for the archive
+constexpr size_t kAbsentShare = 5;        // if more than one patient in so many has no series, the
+                                          // answer may have been cut
 
 std::string StagingPrefix(uint32_t number) {
   std::string prefix;
@@ -35,7 +38,7 @@ std::optional<int64_t> BulkListings::Join(const ObjectPath& collection, Callback
   const DirectoryKey key = context_.Key(collection);
   const int64_t now_ms = context_.clock.MonotonicMs();
   const auto join = [&](Bulk& bulk) {
-    bulk.waiters.push_back(std::move(done));
+    if (done) bulk.waiters.push_back(std::move(done));
     return std::max<int64_t>(bulk.started_ms + context_.options.bulk_patience_ms - now_ms, 0);
   };
   {
@@ -48,6 +51,10 @@ std::optional<int64_t> BulkListings::Join(const ObjectPath& collection, Callback
   {
     MutexLock lock(mutex_);
     if (const auto found = running_.find(key); found != running_.end()) return join(*found->second);
+    const auto of_server = std::count_if(running_.begin(), running_.end(), [&](const auto& other) {
+      return other.second->collection.server == collection.server;
+    });
+    if (static_cast<size_t>(of_server) >= kBulksPerServerMax) return std::nullopt;
     bulk = std::make_shared<Bulk>(collection, key, StagingPrefix(next_number_++),
                                   context_.Tree(collection.server));
     bulk->started_unix_ms = context_.clock.UnixMs();
@@ -107,10 +114,10 @@ void BulkListings::ApplyNext(const BulkPtr& bulk) {
   if (*applied)
     context_.PostWrite([this, bulk] { ApplyNext(bulk); });
   else
-    ApplyAbsent(bulk, {});
+    CountAbsent(bulk, {});
 }
 
-Result<bool> BulkListings::ApplyChunk(const Bulk& bulk) {
+Result<bool> BulkListings::ApplyChunk(Bulk& bulk) {
   TCIAFS_ASSIGN(DirectoryWrite write, context_.store.Begin());
   TCIAFS_ASSIGN(auto directories, write.Unstage(bulk.prefix, bulk.collection, kRowsPerChunk));
   if (directories.empty()) return false;
@@ -123,18 +130,56 @@ Result<bool> BulkListings::ApplyChunk(const Bulk& bulk) {
     const auto state = write.State(key);
     // Listed singly while the bulk was under way: that answer is the newer one.
     if (state && state->listed && state->fetched_at_ms > bulk.started_unix_ms) continue;
-    TCIAFS_TRY(write.Replace(directory.path, key, std::move(directory.rows), terms));
+    TCIAFS_ASSIGN(const Replaced replaced,
+                  write.Replace(directory.path, key, std::move(directory.rows), terms));
+    if (replaced == Replaced::kYes) continue;
+    const bool is_study = directory.path.level == Level::kStudy;
+    bulk.short_of.insert(is_study ? context_.Key(ParentOf(directory.path)) : key);
   }
   TCIAFS_TRY(write.Commit());
   context_.Publish(write);
   return true;
 }
 
+bool BulkListings::ListsAfter(const std::optional<ListingState>& state, const Bulk& bulk) {
+  return state && state->listed && state->fetched_at_ms >= bulk.started_unix_ms;
+}
+
+void BulkListings::CountAbsent(const BulkPtr& bulk, const std::string& from) {
+  auto next = CountAbsentChunk(*bulk, from);
+  if (!next) return End(bulk, Fail(std::move(next).error()));
+  if (next->empty()) return ApplyAbsent(bulk, {});
+  context_.PostWrite([this, bulk, next = *std::move(next)] { CountAbsent(bulk, next); });
+}
+
+// Counts what the answer lacks, which tells how far it can be trusted. Answers the name to go on
+// from, "" at the end.
+Result<std::string> BulkListings::CountAbsentChunk(Bulk& bulk, const std::string& from) {
+  TCIAFS_ASSIGN(auto names, context_.store.ReadNames(bulk.key, from, kPatientsPerChunk + 1));
+  std::string next;
+  if (names.size() > kPatientsPerChunk) {
+    next = std::move(names.back());
+    names.pop_back();
+  }
+  bulk.patients += names.size();
+  for (const auto& name : names) {
+    const auto id = DecodeName(name);
+    if (!id) continue;
+    const auto state = context_.store.ReadState(ChildKey(bulk.key, *id));
+    if (ListsAfter(state, bulk)) continue;
+    ++bulk.patients_absent;
+    if (state && state->listed && state->entries > 0) ++bulk.known_absent;
+  }
+  return next;
+}
+
 void BulkListings::ApplyAbsent(const BulkPtr& bulk, const std::string& from) {
   auto next = ApplyAbsentChunk(*bulk, from);
   if (!next) return End(bulk, Fail(std::move(next).error()));
-  if (next->empty()) return End(bulk, {});
-  context_.PostWrite([this, bulk, next = *std::move(next)] { ApplyAbsent(bulk, next); });
+  if (!next->empty())
+    return context_.PostWrite([this, bulk, next = *std::move(next)] { ApplyAbsent(bulk, next); });
+  if (bulk->IsWhole()) return End(bulk, {});
+  End(bulk, Fail(Errc::kUnavailable, "the archive left out series it listed before"));
 }
 
 // Patients the collection lists but the bulk had no series of. Answers the name to go on from, ""
@@ -148,30 +193,46 @@ Result<std::string> BulkListings::ApplyAbsentChunk(const Bulk& bulk, const std::
   }
   TCIAFS_ASSIGN(DirectoryWrite write, context_.store.Begin());
   AnswerTerms terms = context_.Terms(bulk.collection.server);
-  terms.confirmed = true;
+  terms.confirmed = bulk.IsWhole() && bulk.patients_absent * kAbsentShare <= bulk.patients;
   for (const auto& name : names) {
     const auto id = DecodeName(name);
     if (!id) continue;
     const DirectoryKey key = ChildKey(bulk.key, *id);
     const auto state = write.State(key);
-    if (state && state->listed && state->fetched_at_ms >= bulk.started_unix_ms) continue;
+    if (bulk.short_of.contains(key)) TCIAFS_TRY(write.MarkProvisional(key));
+    if (ListsAfter(state, bulk)) continue;
+    // Where the answer may have been cut short, those never listed are left to be asked for singly.
+    if (!terms.confirmed && !(state && state->listed)) continue;
     TCIAFS_TRY(write.Replace(bulk.collection.Child(*id, bulk.collection.server), key, {}, terms));
   }
-  if (next.empty()) TCIAFS_TRY(write.MarkBulk(bulk.key, bulk.started_unix_ms));
+  if (next.empty() && bulk.IsWhole()) TCIAFS_TRY(write.MarkBulk(bulk.key, bulk.started_unix_ms));
   TCIAFS_TRY(write.Commit());
   context_.Publish(write);
   return next;
+}
+
+// Doubles with each failure in a row, up to the TTL.
+int64_t BulkListings::PauseAfterFailureMs(const DirectoryKey& collection) {
+  const int64_t first_ms = context_.options.retry_after_failure_ms;
+  MutexLock lock(mutex_);
+  if (failed_in_a_row_.size() >= kFailuresRemembered) failed_in_a_row_.clear();
+  int64_t pause_ms = first_ms;
+  for (int i = failed_in_a_row_[collection]++; i > 0 && pause_ms < context_.options.ttl_ms; --i)
+    pause_ms *= 2;
+  return std::max(first_ms, std::min(pause_ms, context_.options.ttl_ms));
 }
 
 void BulkListings::End(const BulkPtr& bulk, Status status) {
   if (status) {
     LogInfo("{}: listed {} series at once", bulk->collection.Text(), bulk->rows);
     failures_.Forget(bulk->key);
+    MutexLock lock(mutex_);
+    failed_in_a_row_.erase(bulk->key);
   } else {
     LogWarning("{}: listing all its series at once failed: {}", bulk->collection.Text(),
                status.error().message);
     failures_.Remember(bulk->key, status.error(),
-                       context_.clock.MonotonicMs() + context_.options.retry_after_failure_ms);
+                       context_.clock.MonotonicMs() + PauseAfterFailureMs(bulk->key));
     if (auto write = context_.store.Begin(); write && write->DropStaged(bulk->prefix))
       (void)write->Commit();  // what stays is dropped when the catalog opens
   }

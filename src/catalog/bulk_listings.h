@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "catalog/context.h"
@@ -19,9 +20,11 @@ class BulkListings {
  public:
   explicit BulkListings(CatalogContext& context) : context_(context) {}
 
-  // Joins the bulk listing of `collection`, or starts one; `done` is called when it has ended.
+  // Joins the bulk listing of `collection`, or starts one; `done`, unless empty, is called when
+  // it has ended.
   // Answers how long to wait for it before asking for single patients. nullopt: none is to be had
-  // (the archive cannot, it failed a moment ago, or was done within the TTL), `done` is not called.
+  // (the archive cannot, it failed a moment ago, was done within the TTL, or the server has enough
+  // of them under way), `done` is not called.
   std::optional<int64_t> Join(const ObjectPath& collection, Callback<void> done);
 
  private:
@@ -31,6 +34,7 @@ class BulkListings {
           key(of_key),
           prefix(std::move(staging_prefix)),
           pending(std::move(tree)) {}
+    bool IsWhole() const { return known_absent == 0 && short_of.empty(); }
     const ObjectPath collection;
     const DirectoryKey key;
     const std::string prefix;  // of its rows in the staging table
@@ -39,6 +43,10 @@ class BulkListings {
     // Touched by one batch at a time, then by the strand.
     RowTree pending;
     size_t rows = 0;
+    size_t patients = 0;                  // the collection lists
+    size_t patients_absent = 0;           // of these the answer has no series
+    size_t known_absent = 0;              // of these some were known before
+    std::set<DirectoryKey> short_of;      // patients the answer lacks series or studies of
     std::vector<Callback<void>> waiters;  // guarded by BulkListings::mutex_
   };
   using BulkPtr = std::shared_ptr<Bulk>;
@@ -49,15 +57,20 @@ class BulkListings {
   Status Flush(Bulk& bulk);
   void Arrived(const BulkPtr& bulk, Status status);
   void ApplyNext(const BulkPtr& bulk);
-  Result<bool> ApplyChunk(const Bulk& bulk);  // false: nothing was left
+  Result<bool> ApplyChunk(Bulk& bulk);  // false: nothing was left
+  void CountAbsent(const BulkPtr& bulk, const std::string& from);
+  Result<std::string> CountAbsentChunk(Bulk& bulk, const std::string& from);
+  static bool ListsAfter(const std::optional<ListingState>& state, const Bulk& bulk);
   void ApplyAbsent(const BulkPtr& bulk, const std::string& from);
   Result<std::string> ApplyAbsentChunk(const Bulk& bulk, const std::string& from);
+  int64_t PauseAfterFailureMs(const DirectoryKey& collection);
   void End(const BulkPtr& bulk, Status status);
 
   CatalogContext& context_;
   FailureMemory failures_{kFailuresRemembered};
   Mutex mutex_;
   std::map<DirectoryKey, BulkPtr> running_ TCIAFS_GUARDED_BY(mutex_);
+  std::map<DirectoryKey, int> failed_in_a_row_ TCIAFS_GUARDED_BY(mutex_);
   uint32_t next_number_ TCIAFS_GUARDED_BY(mutex_) = 1;
 };
 

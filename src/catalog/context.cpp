@@ -37,8 +37,23 @@ std::optional<StoredListing> CatalogContext::ReadListing(const DirectoryKey& key
 
 void CatalogContext::Publish(DirectoryWrite& committed) {
   listings.Forget(committed.TakeTouched());
+  if (committed.removed_any()) ClearRemoved();
   if (!listener) return;
   for (const auto& change : committed.TakeChanges()) listener(change);
+}
+
+void CatalogContext::ClearNext() {
+  const auto cleared = [&]() -> Result<bool> {
+    TCIAFS_ASSIGN(DirectoryWrite write, store.Begin());
+    TCIAFS_ASSIGN(const bool more, write.ClearRemoved(kKeysPerClearing));
+    TCIAFS_TRY(write.Commit());
+    listings.Forget(write.TakeTouched());
+    return more;
+  }();
+  if (cleared && *cleared) return PostWrite([this] { ClearNext(); });
+  clearing = false;
+  // What stays is cleared after the next removal, or when the catalog is opened again.
+  if (!cleared) LogError("catalog: {}", cleared.error().message);
 }
 
 }  // namespace tciafs::catalog

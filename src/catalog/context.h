@@ -7,6 +7,8 @@
 // goes through the gate.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <stop_token>
@@ -28,10 +30,12 @@ inline constexpr size_t kListingCacheBytes = 32 << 20;
 inline constexpr size_t kFailuresRemembered = 10'000;
 inline constexpr size_t kRowsOfAnswerMax = 2'000'000;    // one answer other than a bulk
 inline constexpr size_t kRowsOfBulkMax = 20'000'000;     // NLST, the largest, has 203,000 series
-inline constexpr size_t kRenewalsBehindMax = 64;         // nobody waits for these; the next access
-                                                         // starts what did not fit
+inline constexpr size_t kRenewalsBehindMax = 64;         // per server: nobody waits for these;
+                                                         // the next access starts the others
 inline constexpr int64_t kFirstFailureMemoryMs = 1'500;  // of what was never listed: a retry by
                                                          // hand is fresh, a storm is not passed on
+
+inline constexpr size_t kKeysPerClearing = 10'000;  // in one transaction; others write between
 
 struct CatalogContext {
   CatalogContext(const CatalogOptions& catalog_options, std::shared_ptr<CatalogStore> catalog_store,
@@ -43,14 +47,25 @@ struct CatalogContext {
     return FreshForMs(state, clock.UnixMs(), options.ttl_ms, options.negative_ttl_ms);
   }
   AnswerTerms Terms(size_t server) const {
-    return {clock.UnixMs(), options.ttl_ms, servers.healthy_at_ms(server), false};
+    AnswerTerms terms;
+    terms.now_ms = clock.UnixMs();
+    terms.ttl_ms = options.ttl_ms;
+    terms.healthy_at_ms = servers.healthy_at_ms(server);
+    terms.missing_pause_ms = std::min(options.ttl_ms, options.negative_ttl_ms);
+    return terms;
   }
   RowTree Tree(size_t server) { return RowTree(roots[server], server, odd_ids); }
 
   // From the cache of listings or the store; nullopt if it was never listed (or cannot be read).
   std::optional<StoredListing> ReadListing(const DirectoryKey& key, size_t server);
-  // Makes a committed write known: forgets what it outdated, tells the listener.
+  // Makes a committed write known: forgets what it outdated, tells the listener, and has cleared
+  // what it removed.
   void Publish(DirectoryWrite& committed);
+  // Clears what lies below removed directories, in transactions others write between.
+  void ClearRemoved() {
+    if (!clearing.exchange(true)) PostWrite([this] { ClearNext(); });
+  }
+  void ClearNext();
 
   // Runs `task` unless the catalog has ended: on the strand where all changes are written, or on
   // the executor.
@@ -86,6 +101,7 @@ struct CatalogContext {
   OddIds odd_ids;
   std::function<void(const Change&)> listener;
   std::stop_source stop;
+  std::atomic<bool> clearing = false;
   Gate gate;
 };
 

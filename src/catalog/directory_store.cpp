@@ -18,6 +18,26 @@ std::string EntryKey(const DirectoryKey& directory, std::string_view name) {
 
 std::string_view NameInKey(std::string_view key) { return key.substr(kDirectoryKeyBytes); }
 
+constexpr std::string_view kRemovedPrefix = "removed/";  // in the table meta
+
+Level LevelBelow(Level level) { return static_cast<Level>(static_cast<int>(level) + 1); }
+
+std::string RemovedKey(const DirectoryKey& key, Level level) {
+  std::string meta_key(kRemovedPrefix);
+  meta_key += static_cast<char>(level);
+  meta_key += key.view();
+  return meta_key;
+}
+
+std::optional<std::pair<DirectoryKey, Level>> DecodeRemovedKey(std::string_view meta_key) {
+  if (meta_key.size() != kRemovedPrefix.size() + 1 + kDirectoryKeyBytes) return std::nullopt;
+  const auto level = static_cast<Level>(meta_key[kRemovedPrefix.size()]);
+  if (level < Level::kCollection || level > Level::kSeries) return std::nullopt;
+  DirectoryKey key;
+  meta_key.copy(key.bytes.data(), kDirectoryKeyBytes, kRemovedPrefix.size() + 1);
+  return std::pair(key, level);
+}
+
 std::optional<ListingState> StateIn(const store::ReadTxn& txn, store::Table listings,
                                     const DirectoryKey& key) {
   const auto bytes = txn.Get(listings, key.view());
@@ -182,20 +202,58 @@ Status DirectoryWrite::OutdateInstances(const DirectoryKey& study, const std::st
   return PutState(key, *state);
 }
 
-Status DirectoryWrite::RemoveBelow(const DirectoryKey& directory, Level level,
-                                   const std::string& name) {
+Status DirectoryWrite::Remove(const DirectoryKey& directory, Level level, const std::string& name) {
+  TCIAFS_TRY(txn_.Delete(table(CatalogTable::kEntries), EntryKey(directory, name)));
   if (level == Level::kSeries) return {};  // instances have nothing below
   const auto id = DecodeName(name);
   if (!id) return {};
   const DirectoryKey key = ChildKey(directory, *id);
-  const auto child_level = static_cast<Level>(static_cast<int>(level) + 1);
-  if (child_level != Level::kSeries) {
-    TCIAFS_ASSIGN(const Rows rows, ReadRows(key));
-    for (const auto& [child, row] : rows) TCIAFS_TRY(RemoveBelow(key, child_level, child));
-  }
-  TCIAFS_TRY(txn_.DeletePrefix(table(CatalogTable::kEntries), key.view()));
   TCIAFS_TRY(txn_.Delete(table(CatalogTable::kListings), key.view()));
   touched_.push_back(key);
+  removed_any_ = true;
+  return txn_.Put(table(CatalogTable::kMeta), RemovedKey(key, LevelBelow(level)), {});
+}
+
+Result<bool> DirectoryWrite::ClearRemoved(size_t keys_max) {
+  for (size_t keys_left = keys_max; keys_left > 0; --keys_left) {
+    std::string removed;
+    TCIAFS_TRY(txn_.Scan(table(CatalogTable::kMeta), kRemovedPrefix,
+                         [&](std::string_view meta_key, std::string_view) {
+                           removed = meta_key;
+                           return false;
+                         }));
+    if (removed.empty()) return false;
+    const auto directory = DecodeRemovedKey(removed);
+    // Listed again meanwhile: what is below is known again, and the next answers see to it.
+    const auto state = directory ? State(directory->first) : std::nullopt;
+    if (directory && !(state && state->listed)) {
+      TCIAFS_TRY(ClearBelow(directory->first, directory->second, keys_left));
+      if (keys_left == 0) return true;
+    }
+    TCIAFS_TRY(txn_.Delete(table(CatalogTable::kMeta), removed));
+  }
+  return true;
+}
+
+// Ends with no keys left where it did not get through: the names above stay then, to begin with
+// the next time.
+Status DirectoryWrite::ClearBelow(const DirectoryKey& key, Level level, size_t& keys_left) {
+  TCIAFS_TRY(txn_.Delete(table(CatalogTable::kListings), key.view()));
+  touched_.push_back(key);
+  std::vector<std::string> entry_keys;
+  TCIAFS_TRY(txn_.Scan(table(CatalogTable::kEntries), key.view(),
+                       [&](std::string_view entry_key, std::string_view) {
+                         entry_keys.emplace_back(entry_key);
+                         return entry_keys.size() < keys_left;
+                       }));
+  for (const auto& entry_key : entry_keys) {
+    const auto id =
+        level == Level::kSeries ? std::nullopt : DecodeName(std::string(NameInKey(entry_key)));
+    if (id) TCIAFS_TRY(ClearBelow(ChildKey(key, *id), LevelBelow(level), keys_left));
+    if (keys_left == 0) return {};
+    TCIAFS_TRY(txn_.Delete(table(CatalogTable::kEntries), entry_key));
+    --keys_left;
+  }
   return {};
 }
 
@@ -239,22 +297,30 @@ Result<Replaced> DirectoryWrite::Replace(const ObjectPath& directory, const Dire
   Change change;
   change.directory = directory;
   TCIAFS_TRY(Difference(directory, key, old, rows, change));
+  int64_t missing = 0;
   for (const auto& [name, row] : old) {
     if (rows.contains(name)) continue;
+    if (!rows.empty()) {  // all of it gone was decided above
+      TCIAFS_ASSIGN(const bool keeps, KeepsMissing(EntryKey(key, name), row, terms));
+      if (keeps) {
+        ++missing;
+        continue;
+      }
+    }
     change.removed.push_back(name);
-    TCIAFS_TRY(RemoveBelow(key, directory.level, name));
-    TCIAFS_TRY(txn_.Delete(table(CatalogTable::kEntries), EntryKey(key, name)));
+    TCIAFS_TRY(Remove(key, directory.level, name));
   }
 
   const bool differs = !change.added.empty() || !change.removed.empty() || !change.changed.empty();
   const bool confirmed_by_repetition = listed_before && old.empty() && !terms.confirmed &&
                                        state.fetched_at_ms > 0 &&
                                        terms.healthy_at_ms > state.fetched_at_ms;
-  state.provisional = rows.empty() && old.empty() && !terms.confirmed && !confirmed_by_repetition;
+  state.provisional =
+      missing > 0 || (rows.empty() && old.empty() && !terms.confirmed && !confirmed_by_repetition);
   state.listed = true;
   state.emptied_at_ms = 0;
   state.fetched_at_ms = terms.now_ms;
-  state.entries = static_cast<int64_t>(rows.size());
+  state.entries = static_cast<int64_t>(rows.size()) + missing;
   // Starts from the time, so that a directory removed and listed again goes on growing.
   if (state.version == 0)
     state.version = terms.now_ms;
@@ -262,7 +328,19 @@ Result<Replaced> DirectoryWrite::Replace(const ObjectPath& directory, const Dire
     ++state.version;
   TCIAFS_TRY(PutState(key, state));
   if (differs && listed_before) changes_.push_back(std::move(change));
-  return Replaced::kYes;
+  return missing > 0 ? Replaced::kKeptMissing : Replaced::kYes;
+}
+
+Result<bool> DirectoryWrite::KeepsMissing(const std::string& entry_key, const std::string& row,
+                                          const AnswerTerms& terms) {
+  std::string_view attributes;
+  auto head = DecodeRow(row, &attributes);
+  if (!head || terms.complete) return false;
+  const bool counting = head->missing_since_ms > 0 && head->missing_since_ms <= terms.now_ms;
+  if (counting) return terms.now_ms - head->missing_since_ms < terms.missing_pause_ms;
+  head->missing_since_ms = terms.now_ms;
+  TCIAFS_TRY(txn_.Put(table(CatalogTable::kEntries), entry_key, EncodeRow(*head, attributes)));
+  return true;
 }
 
 Status DirectoryWrite::Merge(const ObjectPath& directory, const DirectoryKey& key,
@@ -299,6 +377,13 @@ Status DirectoryWrite::MarkBulk(const DirectoryKey& collection, int64_t now_ms) 
   ListingState state = State(collection).value_or(ListingState{});
   state.bulk_at_ms = now_ms;
   return PutState(collection, state);
+}
+
+Status DirectoryWrite::MarkProvisional(const DirectoryKey& key) {
+  auto state = State(key);
+  if (!state || !state->listed || state->provisional) return {};
+  state->provisional = true;
+  return PutState(key, *state);
 }
 
 }  // namespace tciafs::catalog

@@ -65,26 +65,38 @@ class DirectoryStore {
   const std::shared_ptr<CatalogStore> store_;
 };
 
-// Whether an empty answer may be believed, and what else an answer means.
+// Whether an empty or shortened answer may be believed, and what else an answer means.
 struct AnswerTerms {
   int64_t now_ms = 0;
   int64_t ttl_ms = 0;
   int64_t healthy_at_ms = 0;  // when the server last answered something that was not empty
   bool confirmed = false;     // an empty directory is known to be empty (a bulk listed all others)
+  int64_t missing_pause_ms = 0;  // a name goes when it is still missing that long after
+  bool complete = false;         // known to be all there is: what is missing goes at once
 };
 
-enum class Replaced { kYes, kKeptDespiteEmptyAnswer };
+enum class Replaced {
+  kYes,
+  kKeptMissing,  // but for names the answer lacked, which stay for now
+  kKeptDespiteEmptyAnswer,
+};
 
 class DirectoryWrite {
  public:
   // The directory as the archive now answers it. An empty answer for one that had entries is
-  // believed only as AnswerTerms allow.
+  // believed only as AnswerTerms allow; so is the lack of single names. What lies below a removed
+  // name is cleared later (ClearRemoved).
   Result<Replaced> Replace(const ObjectPath& directory, const DirectoryKey& key, Rows rows,
                            const AnswerTerms& terms);
   // Adds to a directory, or renews what is there, without claiming to know all of it.
   Status Merge(const ObjectPath& directory, const DirectoryKey& key, const Rows& rows);
   Status PutSharedTexts(const SharedTexts& texts);
   Status MarkBulk(const DirectoryKey& collection, int64_t now_ms);
+  // Has a listed directory asked for again soon.
+  Status MarkProvisional(const DirectoryKey& key);
+  // Deletes up to about `keys_max` keys below what was removed; false: nothing is left to clear.
+  // What was to be cleared is kept in the store, so it goes on after a restart.
+  Result<bool> ClearRemoved(size_t keys_max);
 
   // Rows of a bulk answer on their way to their directories (see tables.h).
   Status Stage(std::string_view prefix, const RowTree& tree);
@@ -101,6 +113,7 @@ class DirectoryWrite {
   // What this transaction changes; true once it is committed.
   std::vector<DirectoryKey> TakeTouched() { return std::move(touched_); }
   std::vector<Change> TakeChanges() { return std::exchange(changes_, {}); }
+  bool removed_any() const { return removed_any_; }
   void PutChanges(std::vector<Change> changes) { changes_ = std::move(changes); }
 
  private:
@@ -116,12 +129,18 @@ class DirectoryWrite {
   Status Difference(const ObjectPath& directory, const DirectoryKey& key, const Rows& old,
                     Rows& rows, Change& change);
   Status OutdateInstances(const DirectoryKey& study, const std::string& series_name);
-  Status RemoveBelow(const DirectoryKey& directory, Level level, const std::string& name);
+  // Removes the name and the listing of what it names.
+  Status Remove(const DirectoryKey& directory, Level level, const std::string& name);
+  // What becomes of a row the answer lacks: true if it stays.
+  Result<bool> KeepsMissing(const std::string& entry_key, const std::string& row,
+                            const AnswerTerms& terms);
+  Status ClearBelow(const DirectoryKey& key, Level level, size_t& keys_left);
 
   const DirectoryStore* store_;
   store::WriteTxn txn_;
   std::vector<DirectoryKey> touched_;
   std::vector<Change> changes_;
+  bool removed_any_ = false;
 };
 
 }  // namespace tciafs::catalog

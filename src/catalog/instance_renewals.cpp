@@ -78,16 +78,28 @@ void Renewals::InstancesArrived(const std::vector<Request>& requests,
   if (instances > kRowsOfAnswerMax)
     return ManyFailed(requests, {Errc::kUnavailable, "an absurd number of instances"});
 
+  const Request& wanted = requests.front();
   auto answered = std::make_shared<std::vector<Request>>();
   for (const auto& request : requests) {
-    if (&request == &requests.front() || listings->contains(request.unit.series.text()))
+    if (requests.size() == 1 || listings->contains(request.unit.series.text()))
       answered->push_back(request);
+    else if (&request == &wanted)
+      AskInstances({request});  // not being in an answer for many is no empty answer
     else
       LeftOut(request);
   }
-  std::sort(answered->begin() + 1, answered->end(),
+  if (answered->empty()) return NoteRows(server, false);
+  const bool wanted_first = answered->front().key == wanted.key;
+  std::sort(answered->begin() + (wanted_first ? 1 : 0), answered->end(),
             [](const Request& a, const Request& b) { return a.key < b.key; });
   StoreInstances(answered, 0, listings);
+}
+
+// True if `rows` are as many as the archive says the series has: then no cut answer.
+bool Renewals::HasAllImages(const ObjectPath& series, const Rows& rows) const {
+  const auto entry = context_.store.ReadEntry(context_.Key(ParentOf(series)), NameOf(series));
+  if (!entry || !entry->head || entry->head->version.image_count < 0) return false;
+  return static_cast<int64_t>(rows.size()) >= entry->head->version.image_count;
 }
 
 // Not being in an answer for many says little of a series: who waits for it has it asked for alone.
@@ -120,6 +132,7 @@ bool Renewals::IsAwaited(const DirectoryKey& key) {
   const auto flight = flights_.find(key);
   if (flight == flights_.end()) return false;
   if (!flight->second.waiters.empty()) return true;
+  Uncount(flight->second);
   flights_.erase(flight);
   return false;
 }
@@ -140,12 +153,13 @@ void Renewals::StoreInstances(const std::shared_ptr<std::vector<Request>>& reque
     rows += directories.back().second.size() + 1;
   }
   std::vector<Replaced> replaced;
-  const AnswerTerms terms = context_.Terms(server);
+  AnswerTerms terms = context_.Terms(server);
   NoteRows(server, !directories.front().second.empty());
   const Status stored = [&]() -> Status {
     TCIAFS_ASSIGN(DirectoryWrite write, context_.store.Begin());
     for (size_t i = from; i < end; ++i) {
       auto& [key, rows] = directories[i - from];
+      terms.complete = HasAllImages((*requests)[i].unit, rows);
       TCIAFS_ASSIGN(const Replaced outcome,
                     write.Replace((*requests)[i].unit, key, std::move(rows), terms));
       replaced.push_back(outcome);

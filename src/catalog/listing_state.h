@@ -4,9 +4,9 @@
 // What is known of a directory as a whole, beside its entries: when it was last listed and how far
 // that can be trusted. Wall-clock times in unix milliseconds, 0: never. Plain data.
 //
-// An archive may answer a failure of its own with an empty list. So an empty answer for what had
-// entries only starts a clock (emptied_at_ms), and an empty first answer is provisional: asked
-// again soon.
+// An archive may answer a failure of its own with an empty list, or with the part of the list it
+// had got to. So an empty answer for what had entries only starts a clock (emptied_at_ms), and an
+// empty first answer, or one that lacks what was listed before, is provisional: asked again soon.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ namespace tciafs::catalog {
 
 struct ListingState {
   bool listed = false;       // false: entries were only reached by path
-  bool provisional = false;  // an empty answer nothing has confirmed yet
+  bool provisional = false;  // an empty or shortened answer nothing has confirmed yet
   int64_t fetched_at_ms = 0;
   int64_t version = 0;        // grows when the content changes
   int64_t entries = 0;        // how many are stored

@@ -25,7 +25,9 @@ class LmdbCatalog final : public Catalog {
               Scheduler& scheduler)
       : context_(options, std::move(store), std::move(sources), clock, executor, scheduler),
         renewals_(context_),
-        root_(context_, renewals_) {}
+        root_(context_, renewals_) {
+    context_.ClearRemoved();  // where the last process stopped
+  }
 
   ~LmdbCatalog() override {
     context_.stop.request_stop();

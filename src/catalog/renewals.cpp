@@ -35,9 +35,10 @@ void Renewals::Renew(const ObjectPath& unit, Purpose purpose, Callback<void> don
       if (awaited) found->second.waiters.push_back(std::move(done));
       return;
     }
-    if (!awaited && flights_.size() >= kRenewalsBehindMax) return;
+    if (!awaited && requests_[unit.server] >= kRenewalsBehindMax) return;
     Flight& flight = flights_[request.key];
     flight.started_ms = context_.clock.MonotonicMs();
+    Count(flight, unit.server);
     if (awaited) flight.waiters.push_back(std::move(done));
   }
   // The caller may have looked before an earlier request was stored.
@@ -71,8 +72,20 @@ std::vector<Callback<void>> Renewals::TakeWaiters(const DirectoryKey& key) {
   const auto found = flights_.find(key);
   if (found == flights_.end()) return {};
   auto waiters = std::move(found->second.waiters);
+  Uncount(found->second);
   flights_.erase(found);
   return waiters;
+}
+
+void Renewals::Count(Flight& flight, size_t server) {
+  if (flight.counts_for) return;
+  flight.counts_for = server;
+  ++requests_[server];
+}
+
+void Renewals::Uncount(Flight& flight) {
+  if (flight.counts_for) --requests_[*flight.counts_for];
+  flight.counts_for.reset();
 }
 
 void Renewals::Complete(const Request& request, const Status& status) {
@@ -99,6 +112,7 @@ void Renewals::Abort() {
   {
     MutexLock lock(mutex_);
     flights.swap(flights_);
+    std::fill(requests_.begin(), requests_.end(), 0);
   }
   for (const auto& [key, flight] : flights)
     for (const auto& waiter : flight.waiters)
@@ -218,6 +232,14 @@ bool Renewals::GoesOnWalk(const ObjectPath& unit) {
 void Renewals::RenewPatient(const Request& request, Purpose purpose, bool awaited) {
   if (purpose != Purpose::kListing || !GoesOnWalk(request.unit))
     return RequestPatientSeries(request);
+  if (!awaited) {
+    if (!bulks_.Join(ParentOf(request.unit), nullptr)) return RequestPatientSeries(request);
+    if (!IsAwaited(request.key)) return;  // the bulk is what is under way
+  }
+  AwaitBulk(request);
+}
+
+void Renewals::AwaitBulk(const Request& request) {
   const auto gone_on = std::make_shared<std::atomic<bool>>(false);
   const auto wait_ms = bulks_.Join(ParentOf(request.unit), [this, request, gone_on](Status) {
     if (gone_on->exchange(true)) return;
@@ -225,7 +247,11 @@ void Renewals::RenewPatient(const Request& request, Purpose purpose, bool awaite
     RequestPatientSeries(request);
   });
   if (!wait_ms) return RequestPatientSeries(request);
-  if (!awaited) return;  // has all the time the bulk takes
+  {
+    MutexLock lock(mutex_);
+    const auto flight = flights_.find(request.key);
+    if (flight != flights_.end() && !*gone_on) Uncount(flight->second);
+  }
   const auto go_on = [this, request, gone_on] {
     if (!gone_on->exchange(true)) RequestPatientSeries(request);
   };
@@ -236,6 +262,11 @@ void Renewals::RenewPatient(const Request& request, Purpose purpose, bool awaite
 }
 
 void Renewals::RequestPatientSeries(const Request& request) {
+  {
+    MutexLock lock(mutex_);
+    const auto flight = flights_.find(request.key);
+    if (flight != flights_.end()) Count(flight->second, request.unit.server);
+  }
   using Answer = std::vector<source::SeriesRecord>;
   context_.sources[request.unit.server]->ListPatientSeries(
       request.unit.collection, request.unit.patient, context_.stop.get_token(),
@@ -270,8 +301,12 @@ Status Renewals::StorePatientSeries(const Request& request,
   for (auto& [key, directory] : tree.directories()) {
     if (directory.path.level == Level::kCollection)
       TCIAFS_TRY(write.Merge(directory.path, key, directory.rows));
-    else if (directory.path.level == Level::kStudy)
-      TCIAFS_TRY(write.Replace(directory.path, key, std::move(directory.rows), terms));
+    else if (directory.path.level == Level::kStudy) {
+      TCIAFS_ASSIGN(const Replaced study,
+                    write.Replace(directory.path, key, std::move(directory.rows), terms));
+      // The patient is what is asked for again.
+      if (study != Replaced::kYes) TCIAFS_TRY(write.MarkProvisional(request.key));
+    }
   }
   TCIAFS_TRY(write.Commit());
   context_.Publish(write);

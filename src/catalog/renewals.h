@@ -11,6 +11,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "catalog/bulk_listings.h"
@@ -29,7 +30,8 @@ enum class Purpose {
 
 class Renewals {
  public:
-  explicit Renewals(CatalogContext& context) : context_(context), bulks_(context) {}
+  explicit Renewals(CatalogContext& context)
+      : context_(context), bulks_(context), requests_(context.sources.size()) {}
 
   // `done` is called once the store holds the answer, or with the reason why not; it may be empty:
   // then nobody waits, and the renewal may be put off. Unless forced, nothing is asked when the
@@ -45,6 +47,7 @@ class Renewals {
   struct Flight {
     std::vector<Callback<void>> waiters;
     int64_t started_ms = 0;
+    std::optional<size_t> counts_for;  // the server it is counted for: one request of its own
   };
   struct Request {
     ObjectPath unit;
@@ -53,6 +56,7 @@ class Renewals {
   using ListingsBySeries = std::map<std::string, source::InstanceListing>;
 
   void RenewPatient(const Request& request, Purpose purpose, bool awaited);
+  void AwaitBulk(const Request& request);
   bool GoesOnWalk(const ObjectPath& unit);
   void RequestCollections(const Request& request);
   void RequestPatients(const Request& request);
@@ -69,6 +73,7 @@ class Renewals {
                       DirectoryWrite& write);
   void InstancesArrived(const std::vector<Request>& requests,
                         Result<std::vector<source::InstanceListing>> answer);
+  bool HasAllImages(const ObjectPath& series, const Rows& rows) const;
   void LeftOut(const Request& request);
   void ManyFailed(const std::vector<Request>& requests, const Error& error);
   void StoreInstances(const std::shared_ptr<std::vector<Request>>& requests, size_t from,
@@ -79,12 +84,15 @@ class Renewals {
   bool IsFresh(const DirectoryKey& key) const;
   void NoteRows(size_t server, bool any);
   std::vector<Callback<void>> TakeWaiters(const DirectoryKey& key);
+  void Count(Flight& flight, size_t server) TCIAFS_REQUIRES(mutex_);
+  void Uncount(Flight& flight) TCIAFS_REQUIRES(mutex_);
   void Complete(const Request& request, const Status& status);
 
   CatalogContext& context_;
   BulkListings bulks_;
   mutable Mutex mutex_;
   std::map<DirectoryKey, Flight> flights_ TCIAFS_GUARDED_BY(mutex_);
+  std::vector<size_t> requests_ TCIAFS_GUARDED_BY(mutex_);  // by server, under way
 };
 
 }  // namespace tciafs::catalog

@@ -17,7 +17,8 @@ enum HeadFlag : uint8_t {
   kHasModified = 1,
   kHasSize = 2,
   kHasVersion = 4,
-  kFlagsKnown = kHasModified | kHasSize | kHasVersion,
+  kIsMissing = 8,
+  kFlagsKnown = kHasModified | kHasSize | kHasVersion | kIsMissing,
 };
 
 enum ValueKind : uint64_t { kLiteral = 0, kShared = 1, kPathId = 2 };
@@ -78,6 +79,7 @@ constexpr KnownName kKnownNames[] = {
     {"LongitudinalTemporalEventType", false, true},
     {"LongitudinalTemporalOffsetFromEvent", false, true},
     {"SeriesCount", false, true},
+    {"AdmittingDiagnosesDescription", false, true},
 };
 static_assert(std::size(kKnownNames) < 255);
 
@@ -159,9 +161,9 @@ std::string EncodeRow(const RowHead& head, std::string_view attributes) {
       !version.timestamp.empty() || version.image_count >= 0 || version.total_bytes >= 0;
   Encoder out;
   out.Byte(kRowFormat);
-  out.Byte(static_cast<uint8_t>((head.modified_s != 0 ? kHasModified : 0) |
-                                (head.size_bytes >= 0 ? kHasSize : 0) |
-                                (has_version ? kHasVersion : 0)));
+  out.Byte(static_cast<uint8_t>(
+      (head.modified_s != 0 ? kHasModified : 0) | (head.size_bytes >= 0 ? kHasSize : 0) |
+      (has_version ? kHasVersion : 0) | (head.missing_since_ms != 0 ? kIsMissing : 0)));
   if (head.modified_s != 0) out.Signed(head.modified_s);
   if (head.size_bytes >= 0) out.Signed(head.size_bytes);
   if (has_version) {
@@ -169,6 +171,7 @@ std::string EncodeRow(const RowHead& head, std::string_view attributes) {
     out.Signed(version.image_count);
     out.Signed(version.total_bytes);
   }
+  if (head.missing_since_ms != 0) out.Signed(head.missing_since_ms);
   out.Raw(attributes);
   return out.Take();
 }
@@ -186,6 +189,7 @@ std::optional<RowHead> DecodeRow(std::string_view row, std::string_view* attribu
     head.version.image_count = in.Signed();
     head.version.total_bytes = in.Signed();
   }
+  if ((flags & kIsMissing) != 0) head.missing_since_ms = in.Signed();
   if (in.failed()) return std::nullopt;
   if (attributes != nullptr) *attributes = in.rest();
   return head;

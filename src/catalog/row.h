@@ -5,7 +5,8 @@
 // listing, what the archive said of the object. Pure functions; a row that does not decode is
 // nullopt and counts as not there.
 //
-// Row:        format byte 1 | flags byte | [modified_s] [size_bytes] [version] | attributes
+// Row:        format byte 1 | flags byte | [modified_s] [size_bytes] [version]
+//             [missing_since_ms] | attributes
 // Attributes: count | per attribute: name code (0: a literal name follows) | (n << 3 | number << 2
 // |
 //             kind), kind 0: n bytes of text follow; 1: the 8-byte key of a shared text follows;
@@ -35,6 +36,7 @@ struct RowHead {
   int64_t modified_s = 0;
   int64_t size_bytes = -1;
   source::SeriesVersion version;
+  int64_t missing_since_ms = 0;  // unix; the first of the answers that lacked it; 0: it is listed
 };
 
 std::string EncodeRow(const RowHead& head, std::string_view attributes = {});

@@ -8,7 +8,8 @@
 //   texts     8-byte key → a text many rows share
 //   staging   4-byte number of a bulk + directory key + name → row, or, under the empty name, which
 //             directory it is; emptied when the catalog opens
-//   meta      "schema" → kSchemaVersion; "memory/" + key → value
+//   meta      "schema" → kSchemaVersion; "memory/" + key → value; "removed/" + level +
+//             directory key → "", a directory to be cleared with all below
 #pragma once
 
 #include <string>

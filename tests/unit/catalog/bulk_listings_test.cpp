@@ -135,6 +135,126 @@ TEST_F(BulkListing, APatientTheBulkLeavesOutKeepsWhatWasKnown) {
   EXPECT_THAT(Names(Patient(5)), ElementsAre("1.5"));
 }
 
+TEST_F(BulkListing, ABulkThatLacksWhatWasKnownIsNotDoneAndSaysNothingOfOthers) {
+  Names(c_);
+  Names(Patient(5));
+  Advance(options_.walk_window_ms + 1);
+  Names(Patient(0));
+  std::vector<source::SeriesRecord> all;
+  archive().Edit([&](auto&, auto&, auto& series, auto&) {
+    all = series;
+    std::erase_if(series, [](const auto& s) {
+      return s.patient.text() == "P0005" || s.patient.text() == "P0019";
+    });
+  });
+  Advance(1);
+  Names(Patient(1));
+  EXPECT_EQ(archive().calls().bulk, 1);
+  archive().Edit([&](auto&, auto&, auto& series, auto&) { series = all; });
+  EXPECT_THAT(Names(Patient(19)), ElementsAre("1.19"));
+  EXPECT_THAT(Names(Patient(5)), ElementsAre("1.5"));
+  EXPECT_GT(List(Patient(5))->fresh_for_ms, 0) << "asked for singly";
+  EXPECT_EQ(archive().calls().bulk, 1);
+  Advance(options_.retry_after_failure_ms);
+  for (const char* patient : {"P0020", "P0021"})
+    archive().AddPatient({source::CollectionId("C"), source::PatientId(patient), {}});
+  Refresh(c_);
+  Names(Patient(20));
+  Names(Patient(21));
+  EXPECT_EQ(archive().calls().bulk, 2) << "it was not done";
+}
+
+TEST_F(BulkListing, ABulkCutInAPatientOrStudyKeepsWhatItLacks) {
+  Names(c_);
+  Names(Patient(5));
+  Advance(options_.walk_window_ms + 1);
+  Names(Patient(0));
+  archive().Edit([&](auto&, auto&, auto& series, auto&) {
+    std::erase_if(series, [](const auto& s) { return s.series.text() == "2.5.1"; });
+  });
+  Advance(1);
+  Names(Patient(1));
+  EXPECT_EQ(archive().calls().bulk, 1);
+  EXPECT_EQ(Names(Patient(5).Child("1.5", 0)).size(), 2u);
+  EXPECT_LE(List(Patient(5))->fresh_for_ms, options_.negative_ttl_ms);
+  EXPECT_TRUE(changes_.empty());
+}
+
+TEST_F(BulkListing, ManyPatientsAFirstBulkLacksAreNotTakenForEmpty) {
+  Names(c_);
+  Names(Patient(0));
+  std::vector<source::SeriesRecord> all;
+  archive().Edit([&](auto&, auto&, auto& series, auto&) {
+    all = series;
+    series.resize(series.size() / 2);
+  });
+  Names(Patient(1));
+  EXPECT_EQ(archive().calls().bulk, 1);
+  archive().Edit([&](auto&, auto&, auto& series, auto&) { series = all; });
+  EXPECT_THAT(Names(Patient(19)), ElementsAre("1.19"));
+}
+
+TEST_F(BulkListing, RenewalsNobodyWaitsForLeaveTheBulkToItself) {
+  Names(c_);
+  Names(Patient(0));
+  Names(Patient(1));
+  Advance(kTtlMs);
+  archive().HoldAnswers();
+  for (int p = 0; p < 4; ++p) EXPECT_EQ(Names(Patient(p)).size(), 1u);
+  EXPECT_EQ(archive().calls().bulk, 2);
+  const size_t held = archive().held();
+  // Who waits for one of them has the patience of any waiter.
+  std::optional<Status> refreshed;
+  catalog_->Refresh(Patient(3), {}, [&](Status status) { refreshed = std::move(status); });
+  Drain();
+  EXPECT_EQ(archive().held(), held + 1) << "not parked behind the bulk";
+  archive().Release(held);
+  Drain();
+  EXPECT_TRUE(refreshed && *refreshed);
+}
+
+TEST_F(BulkListing, NoMoreThanTwoAtATimePerServer) {
+  archive().HoldAnswers(false);
+  const std::vector<std::string> collections = {"C", "D", "E"};
+  Fill(archive(), "D", 3, 1);
+  Fill(archive(), "E", 3, 1);
+  for (const auto& collection : collections) {
+    const ObjectPath path = root_.Child(collection, 0);
+    Names(path);
+    Names(path.Child(PatientName(0), 0));
+  }
+  archive().HoldAnswers();
+  std::vector<Slot<ListAnswer>> slots;
+  for (const auto& collection : collections)
+    slots.push_back(StartList(root_.Child(collection, 0).Child(PatientName(1), 0)));
+  Drain();
+  EXPECT_EQ(archive().calls().bulk, 2);
+  EXPECT_EQ(archive().calls().patient_series, 4) << "the third asks for its patient";
+  archive().HoldAnswers(false);
+  archive().Release();
+  Drain();
+  for (const auto& slot : slots) EXPECT_TRUE(slot->has_value() && **slot);
+  Names(root_.Child("E", 0).Child(PatientName(2), 0));
+  EXPECT_EQ(archive().calls().bulk, 3);
+}
+
+TEST_F(BulkListing, ThePauseAfterFailuresDoubles) {
+  archive().SetBulk(3, 1);
+  Names(c_);
+  Names(Patient(0));
+  int patient = 1;
+  for (int64_t pause_ms = options_.retry_after_failure_ms, bulks = 1; bulks <= 3;
+       pause_ms *= 2, ++bulks) {
+    Names(Patient(patient++));
+    EXPECT_EQ(archive().calls().bulk, bulks);
+    Advance(pause_ms - 1);
+    Names(Patient(patient++));
+    Names(Patient(patient++));
+    EXPECT_EQ(archive().calls().bulk, bulks) << "too early";
+    Advance(1);
+  }
+}
+
 TEST_F(BulkListing, AnEmptyBulkIsNoAnswer) {
   Names(c_);
   Names(Patient(0));

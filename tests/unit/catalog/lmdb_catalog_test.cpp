@@ -258,15 +258,111 @@ TEST_F(LmdbCatalog, AnEmptyFirstAnswerIsAskedAgainSoon) {
   EXPECT_EQ(Names(c_).size(), 1u);
 }
 
-TEST_F(LmdbCatalog, AShorterListIsBelieved) {
+TEST_F(LmdbCatalog, AShorterListIsBelievedWhenItIsRepeatedAfterAPause) {
   Fill(archive(), "C", 3, 1);
   Names(c_);
   Names(p0_);
   archive().Edit([](auto&, auto& patients, auto&, auto&) { patients.erase(patients.begin()); });
   EXPECT_TRUE(Refresh(c_));
+  EXPECT_EQ(Names(c_).size(), 3u);
+  EXPECT_LE(List(c_)->fresh_for_ms, options_.negative_ttl_ms) << "asked again soon";
+  Advance(options_.negative_ttl_ms - 1);
+  EXPECT_TRUE(Refresh(c_));
+  EXPECT_EQ(Names(c_).size(), 3u) << "too early";
+  EXPECT_TRUE(changes_.empty());
+  Advance(1);
+  EXPECT_TRUE(Refresh(c_));
   EXPECT_EQ(Names(c_), (Names_{"P0001", "P0002"}));
   EXPECT_EQ(catalog_->Series(p0_.Child("1.0", 0).Child("2.0.0", 0)).error().code, Errc::kNotFound)
       << "what was below is gone too";
+}
+
+TEST_F(LmdbCatalog, AShortAnswerForgetsNothingAndTheNextWholeOneStartsAnew) {
+  Fill(archive(), "C", 3, 1);
+  archive().AddCollection("D");
+  Names(root_);
+  Names(c_);
+  std::vector<source::CollectionRecord> all;
+  const auto cut = [&](auto& collections, auto&, auto&, auto&) {
+    all = collections;
+    collections.pop_back();
+  };
+  const auto whole = [&](auto& collections, auto&, auto&, auto&) { collections = all; };
+  archive().Edit(cut);
+  EXPECT_TRUE(Refresh(root_));
+  EXPECT_EQ(Names(root_), (Names_{"C", "D"}));
+  archive().Edit(whole);
+  Advance(options_.negative_ttl_ms);
+  EXPECT_TRUE(Refresh(root_));
+  EXPECT_EQ(List(root_)->fresh_for_ms, kTtlMs);
+  archive().Edit(cut);
+  EXPECT_TRUE(Refresh(root_));
+  EXPECT_EQ(Names(root_), (Names_{"C", "D"})) << "it had come back in between";
+  EXPECT_TRUE(changes_.empty());
+  // A real removal is seen with nobody asking for it: by renewals behind.
+  for (int renewal = 0; renewal < 2; ++renewal) {
+    Advance(options_.negative_ttl_ms);
+    Names(root_);
+  }
+  EXPECT_EQ(Names(root_), (Names_{"C"}));
+}
+
+TEST_F(LmdbCatalog, ASeriesMissingOnceStaysAndItsPatientIsAskedForAgainSoon) {
+  Fill(archive(), "C", 1, 3);
+  const ObjectPath study = p0_.Child("1.0", 0);
+  Names(study);
+  archive().Edit([](auto&, auto&, auto& series, auto&) { series.pop_back(); });
+  EXPECT_TRUE(Refresh(study));
+  EXPECT_EQ(Names(study).size(), 3u);
+  EXPECT_LE(List(p0_)->fresh_for_ms, options_.negative_ttl_ms);
+  Advance(options_.negative_ttl_ms);
+  Names(study);
+  EXPECT_EQ(Names(study), (Names_{"2.0.0", "2.0.1"})) << "renewed behind";
+  EXPECT_EQ(List(study)->fresh_for_ms, kTtlMs);
+}
+
+TEST_F(LmdbCatalog, InstancesFewerThanTheSeriesHasAreNotBelievedAtOnce) {
+  Fill(archive(), "C", 1, 1);
+  const ObjectPath series = p0_.Child("1.0", 0).Child("2.0.0", 0);
+  Names(p0_);
+  EXPECT_EQ(Names(series).size(), 2u);
+  archive().Edit([](auto&, auto&, auto&, auto& instances) { instances["2.0.0"].pop_back(); });
+  EXPECT_TRUE(Refresh(series));
+  EXPECT_EQ(Names(series).size(), 2u);
+}
+
+TEST_F(LmdbCatalog, TellsOfAStudyWhatAnyOfItsSeriesSays) {
+  source::SeriesRecord record = Series("C", "P0000", "1.0", "2.0");
+  record.attributes.push_back({"AdmittingDiagnosesDescription", "sarcoma", false});
+  archive().AddSeries(record);
+  Names(p0_);
+  const auto of_study = catalog_->AttributesOf(p0_.Child("1.0", 0));
+  ASSERT_TRUE(of_study);
+  EXPECT_THAT(*of_study, ::testing::Contains(
+                             source::Attribute{"AdmittingDiagnosesDescription", "sarcoma", false}));
+}
+
+TEST_F(LmdbCatalog, RenewalsNobodyWaitsForAreLimitedPerServer) {
+  testing::FakeSource& other = AddServer("other.example");
+  Fill(archive(0), "C", 100, 1);
+  Fill(other, "D", 1, 1);
+  archive(0).set_capabilities({});
+  const ObjectPath d = root_.Child("D", 1);
+  Names(c_);
+  Names(d);
+  for (int p = 0; p < 100; ++p) Names(c_.Child(PatientName(p), 0));
+  Advance(kTtlMs);
+  archive(0).HoldAnswers();
+  for (int p = 0; p < 100; ++p) Names(c_.Child(PatientName(p), 0));
+  EXPECT_EQ(archive(0).held(), 64u);
+  const int asked = other.calls().patients;
+  Names(d);
+  EXPECT_EQ(other.calls().patients, asked + 1);
+  archive(0).HoldAnswers(false);
+  archive(0).Release();
+  Drain();
+  EXPECT_EQ(List(c_.Child(PatientName(99), 0))->fresh_for_ms, 0);
+  EXPECT_EQ(List(c_.Child(PatientName(99), 0))->fresh_for_ms, kTtlMs) << "the next access";
 }
 
 TEST_F(LmdbCatalog, ANewVersionOfASeriesIsAChangeAndOutdatesItsInstances) {
@@ -395,6 +491,33 @@ TEST_F(LmdbCatalog, AWaiterOfASeriesLeftOutIsNotFailedByIt) {
   ASSERT_TRUE(second->has_value());
   EXPECT_TRUE(**second) << "asked alone, an empty answer is an answer";
   EXPECT_EQ(archive().calls().instances, 2);
+}
+
+TEST_F(LmdbCatalog, TheWantedSeriesLeftOutIsAskedAlone) {
+  Fill(archive(), "C", 1, 3);
+  const ObjectPath study = p0_.Child("1.0", 0);
+  Names(study);
+  archive().Edit([](auto&, auto&, auto&, auto& instances) { instances["2.0.1"].clear(); });
+  archive().HoldAnswers();
+  const auto slot = StartList(study.Child("2.0.1", 0));
+  Drain();
+  archive().Release();
+  Drain();
+  ASSERT_FALSE(slot->has_value()) << "asked alone";
+  EXPECT_EQ(archive().last_instances_query().size(), 1u);
+  EXPECT_EQ(Names(study.Child("2.0.0", 0)).size(), 2u) << "the others were stored";
+  archive().FailWith(Errc::kUnavailable, "it burns");
+  archive().Release();
+  Drain();
+  ASSERT_TRUE(slot->has_value());
+  EXPECT_EQ((*slot)->error().code, Errc::kUnavailable);
+  archive().Recover();
+  archive().HoldAnswers(false);
+  archive().Edit([](auto&, auto&, auto&, auto& instances) {
+    instances["2.0.1"] = {{source::SopUid("9.9"), 1}};
+  });
+  Advance(options_.retry_after_failure_ms);
+  EXPECT_EQ(Names(study.Child("2.0.1", 0)), (Names_{"9.9.dcm"}));
 }
 
 // --- several servers
