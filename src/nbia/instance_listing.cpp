@@ -23,6 +23,7 @@ namespace {
 struct KeyedSeries {
   std::string key;
   int64_t image_count = -1;
+  bool first = false;  // known to be the series somebody waits for
 };
 
 // Instances of one series, each once: a row per frame is possible.
@@ -73,6 +74,19 @@ void AppendField(std::string& form, std::string_view value) {
 
 struct InstanceListings::Batch {
   std::vector<KeyedSeries> series;
+
+  bool HasFirst() const {
+    return std::any_of(series.begin(), series.end(), [](const auto& one) { return one.first; });
+  }
+  // -1 unless that of every series is known.
+  int64_t ImageCount() const {
+    int64_t images = 0;
+    for (const auto& one : series) {
+      if (one.image_count < 0) return -1;
+      images += one.image_count;
+    }
+    return images;
+  }
 };
 
 struct InstanceListings::Listing {
@@ -92,18 +106,22 @@ struct InstanceListings::Listing {
 
   std::array<bool, kDrillDownCalls> failure_counted = {};
   bool other_form_failed = false;
+  bool timed_out = false;  // once; the second time ends it
+  bool searched = false;   // keys do not tell whose they are
   size_t batches_answered = 0;
   size_t batches_failed = 0;
   size_t series_failed = 0;
 
-  void AddKey(std::string key, int64_t image_count) {
-    if (keys_seen.insert(key).second) keys.push_back({std::move(key), image_count});
+  void AddKey(std::string key, int64_t image_count, bool first) {
+    if (keys_seen.insert(key).second) keys.push_back({std::move(key), image_count, first});
   }
+  const std::string& first_uid() const { return queries.front().series.text(); }
+  bool first_found() const { return found.contains(first_uid()); }
 };
 
 InstanceListings::InstanceListings(const Endpoints& endpoints, ApiClient& client,
                                    const Clock& clock)
-    : endpoints_(endpoints), client_(client), health_(clock) {}
+    : endpoints_(endpoints), client_(client), health_(clock), limits_(clock) {}
 
 bool InstanceListings::sizes_known() const {
   return (health_.usable(DrillDownCall::kStudies) ||
@@ -138,7 +156,8 @@ void InstanceListings::AskForKeys(const ListingPtr& listing) {
 void InstanceListings::AskStudies(const ListingPtr& listing, size_t first) {
   std::string form;
   size_t next = first;
-  for (; next < listing->queries.size() && next - first < kSeriesKeysMax &&
+  const size_t series_max = limits_.current().series;
+  for (; next < listing->queries.size() && next - first < series_max &&
          form.size() < kFormBodyBytesMax;
        ++next)
     AppendField(form, listing->queries[next].series.text());
@@ -148,17 +167,26 @@ void InstanceListings::AskStudies(const ListingPtr& listing, size_t first) {
     TCIAFS_ASSIGN(std::vector<SeriesKey> keys, ParseStudyRow(text));
     for (auto& key : keys)
       if (listing->wanted.contains(key.series_uid))
-        listing->AddKey(std::move(key.key), key.image_count);
+        listing->AddKey(std::move(key.key), key.image_count,
+                        key.series_uid == listing->first_uid());
     return {};
   };
   client_.SendForRows(listing->call, endpoints_.StudyDrillDown(listing->family, std::move(form)),
-                      std::move(rows), [this, listing, next](std::optional<Refusal> refusal) {
-                        EndStudies(listing, next, std::move(refusal));
+                      std::move(rows),
+                      [this, listing, first, next](std::optional<Refusal> refusal) {
+                        EndStudies(listing, first, next, std::move(refusal));
                       });
 }
 
-void InstanceListings::EndStudies(const ListingPtr& listing, size_t next,
+void InstanceListings::EndStudies(const ListingPtr& listing, size_t first, size_t next,
                                   std::optional<Refusal> refusal) {
+  if (refusal && refusal->error.code == Errc::kTimedOut) {
+    if (next - first > 1) {
+      limits_.TimedOut(next - first, -1);
+      if (!std::exchange(listing->timed_out, true)) return AskStudies(listing, first);
+    }
+    if (first > 0) return MakeBatches(listing);  // the series somebody waits for has been asked
+  }
   if (refusal) {
     health_.Failed(DrillDownCall::kStudies, *refusal);
     if (IsFatal(*refusal)) return End(listing, std::move(refusal));
@@ -174,6 +202,7 @@ void InstanceListings::EndStudies(const ListingPtr& listing, size_t next,
 
 // Step one, second form. Its rows name keys only; the images' own rows will say whose they are.
 void InstanceListings::AskSearch(const ListingPtr& listing, size_t index) {
+  listing->searched = true;
   if (index == listing->criteria.size()) {
     health_.Worked(DrillDownCall::kPatientSearch);
     return MakeBatches(listing);
@@ -184,7 +213,7 @@ void InstanceListings::AskSearch(const ListingPtr& listing, size_t index) {
   rows.on_row = [listing](std::string_view text) -> Status {
     TCIAFS_ASSIGN(PatientSearchRow row, ParsePatientSearchRow(text));
     if (!listing->owners.contains({row.collection, row.patient})) return {};
-    for (auto& key : row.series_keys) listing->AddKey(std::move(key), -1);
+    for (auto& key : row.series_keys) listing->AddKey(std::move(key), -1, false);
     return {};
   };
   client_.SendForRows(listing->call,
@@ -199,17 +228,21 @@ void InstanceListings::AskSearch(const ListingPtr& listing, size_t index) {
 }
 
 void InstanceListings::MakeBatches(const ListingPtr& listing) {
+  const BatchLimit limit = limits_.current();
   int64_t images = 0;
   for (auto& series : listing->keys) {
     const int64_t count = std::max<int64_t>(series.image_count, 0);
-    if (listing->batches.empty() || listing->batches.back().series.size() >= kSeriesKeysMax ||
-        images + count > kImagesPerRequestMax) {
+    if (listing->batches.empty() || listing->batches.back().series.size() >= limit.series ||
+        images + count > limit.images) {
       listing->batches.emplace_back();
       images = 0;
     }
     images += count;
     listing->batches.back().series.push_back(std::move(series));
   }
+  const auto wanted = std::find_if(listing->batches.begin(), listing->batches.end(),
+                                   [](const Batch& batch) { return batch.HasFirst(); });
+  if (wanted != listing->batches.end()) std::iter_swap(listing->batches.begin(), wanted);
   AskNextBatch(listing);
 }
 
@@ -254,6 +287,9 @@ void InstanceListings::EndImages(const ListingPtr& listing, Batch batch, DrillDo
     health_.Worked(form);
     return AskNextBatch(listing);
   }
+  const bool more_at_once = batch.series.size() > 1 || listing->searched;
+  if (refusal->error.code == Errc::kTimedOut && more_at_once)
+    return EndTimedOut(listing, std::move(batch), form, std::move(*refusal));
   if (IsFatal(*refusal)) {
     FailOnce(listing, form, *refusal);
     return End(listing, std::move(refusal));
@@ -268,6 +304,32 @@ void InstanceListings::EndImages(const ListingPtr& listing, Batch batch, DrillDo
   if (first_choice && other && !listing->other_form_failed)
     return AskImages(listing, std::move(batch), *other);
   Split(listing, std::move(batch));
+}
+
+// Too much for the server. Somebody waits: what he asked for is tried once more with less beside
+// it; whoever comes later asks for less from the start.
+void InstanceListings::EndTimedOut(const ListingPtr& listing, Batch batch, DrillDownCall form,
+                                   Refusal refusal) {
+  if (batch.series.size() > 1) limits_.TimedOut(batch.series.size(), batch.ImageCount());
+  const bool alone = batch.series.size() == 1 && listing->queries.size() == 1;
+  if (alone || std::exchange(listing->timed_out, true) || listing->first_found()) {
+    FailOnce(listing, form, refusal);
+    return End(listing, std::move(refusal));
+  }
+  LogInfo("{}", refusal.error.message);
+  if (listing->searched) return AskForFirstAlone(listing);
+  std::stable_partition(batch.series.begin(), batch.series.end(),
+                        [](const KeyedSeries& series) { return series.first; });
+  Split(listing, std::move(batch));
+}
+
+// The first series can be told from the others by a search for nothing else.
+void InstanceListings::AskForFirstAlone(const ListingPtr& listing) {
+  listing->keys.clear();
+  listing->keys_seen.clear();
+  listing->batches.clear();
+  listing->criteria = CriteriaFor({listing->queries.front()});
+  AskSearch(listing, 0);
 }
 
 // Halves a failed batch; the halves come next, so that the failing one is cornered first.
@@ -309,7 +371,7 @@ void InstanceListings::FailOnce(const ListingPtr& listing, DrillDownCall form,
 
 void InstanceListings::AskSopUids(const ListingPtr& listing) {
   const source::SeriesUid& first = listing->queries.front().series;
-  if (listing->found.contains(first.text())) return End(listing, std::nullopt);
+  if (listing->first_found()) return End(listing, std::nullopt);
   auto found = std::make_shared<Found>();
   RowReader::Spec rows;
   rows.on_begin = [found] { *found = {}; };
@@ -321,8 +383,7 @@ void InstanceListings::AskSopUids(const ListingPtr& listing) {
   };
   client_.SendForRows(listing->call, endpoints_.SopInstanceUids(listing->family, first),
                       std::move(rows), [this, listing, found](std::optional<Refusal> refusal) {
-                        const auto& uid = listing->queries.front().series.text();
-                        if (!refusal) listing->found[uid] = std::move(*found);
+                        if (!refusal) listing->found[listing->first_uid()] = std::move(*found);
                         End(listing, std::move(refusal));
                       });
 }
@@ -330,7 +391,7 @@ void InstanceListings::AskSopUids(const ListingPtr& listing) {
 // What was found counts, also when the rest failed; but not without the series somebody waits for.
 void InstanceListings::End(const ListingPtr& listing, std::optional<Refusal> refusal) {
   std::vector<source::InstanceListing> listings;
-  const bool first_found = listing->found.contains(listing->queries.front().series.text());
+  const bool first_found = listing->first_found();
   for (const auto& query : listing->queries) {
     auto found = listing->found.extract(query.series.text());
     if (!found.empty()) listings.push_back({query.series, std::move(found.mapped().instances)});

@@ -7,6 +7,9 @@
 // one bad row does not spoil the rest; and what remains without an answer is listed by its
 // SOPInstanceUIDs alone, but only the first series asked for, which is the one somebody waits for.
 //
+// A request for several series that times out is halved once per call, the half with the first
+// series asked for going first, and later calls ask for less at a time.
+//
 // Thread-safe. `done` comes once, on the executor; series that got no answer are absent.
 #pragma once
 
@@ -17,6 +20,7 @@
 
 #include "nbia/active_calls.h"
 #include "nbia/api_client.h"
+#include "nbia/batch_limits.h"
 #include "nbia/drill_down_health.h"
 #include "nbia/endpoints.h"
 #include "tciafs/source/records.h"
@@ -44,13 +48,16 @@ class InstanceListings {
 
   void AskForKeys(const ListingPtr& listing);
   void AskStudies(const ListingPtr& listing, size_t first);
-  void EndStudies(const ListingPtr& listing, size_t next, std::optional<Refusal> refusal);
+  void EndStudies(const ListingPtr& listing, size_t first, size_t next,
+                  std::optional<Refusal> refusal);
   void AskSearch(const ListingPtr& listing, size_t index);
   void MakeBatches(const ListingPtr& listing);
   void AskNextBatch(const ListingPtr& listing);
   void AskImages(const ListingPtr& listing, Batch batch, DrillDownCall form);
   void EndImages(const ListingPtr& listing, Batch batch, DrillDownCall form,
                  std::optional<Refusal> refusal);
+  void EndTimedOut(const ListingPtr& listing, Batch batch, DrillDownCall form, Refusal refusal);
+  void AskForFirstAlone(const ListingPtr& listing);
   void Split(const ListingPtr& listing, Batch batch);
   std::optional<DrillDownCall> ImagesForm(const Listing& listing) const;
   std::optional<DrillDownCall> OtherImagesForm(DrillDownCall form) const;
@@ -61,6 +68,7 @@ class InstanceListings {
   const Endpoints& endpoints_;
   ApiClient& client_;
   DrillDownHealth health_;
+  BatchLimits limits_;
 };
 
 }  // namespace tciafs::nbia

@@ -252,6 +252,79 @@ TEST_F(InstanceTest, WithoutTheWantedSeriesARefusalStaysOne) {
   EXPECT_EQ(found_.size(), 1u);
 }
 
+const FakeAnswer kTimeOut{.before_head = Error{Errc::kTimedOut, "no byte for 60 s"}};
+
+TEST_F(InstanceTest, ABatchThatTimesOutIsHalvedOnceWithTheWantedSeriesFirst) {
+  GiveKeys();
+  transport_.Add({.url_part = "v4/getImageDrillDown", .answer = kTimeOut, .body_part = "list=12&"});
+  transport_.Add({.url_part = "v4/getImageDrillDown",
+                  .answer = Body("[" + ImageRow("1.4", "1.4.1", "7") + "]"),
+                  .body_part = "list=14"});
+  transport_.Add({.url_part = "v4/getImageDrillDown", .answer = kTimeOut});
+  List({"1.4", "1.2", "1.3"});
+  ASSERT_TRUE(ok_);
+  EXPECT_EQ(found_.size(), 1u);
+  EXPECT_EQ(found_["1.4"], (Sizes{{"1.4.1", 7}}));
+  const auto asked = transport_.Requests("v4/getImageDrillDown");
+  ASSERT_EQ(asked.size(), 3u);
+  EXPECT_EQ(asked[0].body, "list=12&list=13&list=14");
+  EXPECT_EQ(asked[1].body, "list=14");
+  EXPECT_EQ(asked[2].body, "list=12&list=13");
+
+  // Later calls ask for less from the start; what is not waited for costs one time-out at most.
+  List({"1.4", "1.2", "1.3"});
+  ASSERT_TRUE(ok_);
+  ASSERT_EQ(transport_.Count("v4/getImageDrillDown"), 5u);
+  EXPECT_EQ(transport_.Requests("v4/getImageDrillDown")[3].body, "list=14");
+  clock_.Advance(kFormRetryMs);
+  List({"1.4", "1.2", "1.3"});
+  EXPECT_EQ(transport_.Requests("v4/getImageDrillDown")[5].body, "list=12&list=13&list=14");
+}
+
+TEST_F(InstanceTest, AWantedSeriesThatTimesOutAloneStaysTimedOut) {
+  GiveKeys();
+  transport_.When("v4/getImageDrillDown", kTimeOut);
+  List({"1.4", "1.2", "1.3"});
+  EXPECT_EQ(error_, Errc::kTimedOut);
+  EXPECT_EQ(transport_.Count("ImageDrillDown"), 2u);
+  List({"1.4", "1.2", "1.3"});
+  EXPECT_EQ(error_, Errc::kTimedOut);
+  EXPECT_EQ(transport_.Count("ImageDrillDown"), 3u);
+  EXPECT_EQ(transport_.Count("getSOPInstanceUIDs"), 0u);
+}
+
+TEST_F(InstanceTest, WhereKeysDoNotTellTheWantedSeriesItIsSearchedForAlone) {
+  transport_.Add({.url_part = "v4/getSimpleSearch",
+                  .answer = Body(R"({"resultSet":[{"subjectId":"P1","project":"C",)"
+                                 R"("studyIdentifiers":[{"seriesIdentifiers":[12,13]}]}]})"),
+                  .body_part = "PatientCriteria"});
+  transport_.Add({.url_part = "v4/getSimpleSearch",
+                  .answer = Body(R"({"resultSet":[{"subjectId":"P1","project":"C",)"
+                                 R"("studyIdentifiers":[{"seriesIdentifiers":[13]}]}]})"),
+                  .body_part = "SeriesCriteria&value0=1.3"});
+  transport_.Add({.url_part = "v4/getImageDrillDown", .answer = kTimeOut, .body_part = "list=12"});
+  transport_.When("v4/getImageDrillDown", Body("[" + ImageRow("1.3", "1.3.1", "7") + "]"));
+  for (int i = 0; i < 2; ++i) {
+    List({"1.3", "1.2"});
+    ASSERT_TRUE(ok_);
+    EXPECT_EQ(found_["1.3"], (Sizes{{"1.3.1", 7}}));
+  }
+  EXPECT_EQ(transport_.Count("v4/getImageDrillDown"), 4u);
+}
+
+TEST_F(InstanceTest, StudiesThatTimeOutAreAskedForInSmallerPieces) {
+  transport_.Add({.url_part = "getStudyDrillDown", .answer = kTimeOut, .body_part = "list=1.3"});
+  GiveKeys();
+  GiveImages();
+  List({"1.2", "1.3"});
+  ASSERT_TRUE(ok_);
+  EXPECT_EQ(transport_.Count("getStudyDrillDown"), 3u);
+  EXPECT_EQ(transport_.Requests("getStudyDrillDown")[1].body, "list=1.2");
+  EXPECT_EQ(found_["1.2"], (Sizes{{"1.2.1", 100}, {"1.2.2", -1}}));
+  List({"1.2", "1.3"});
+  EXPECT_EQ(transport_.Requests("getStudyDrillDown")[3].body, "list=1.2");
+}
+
 TEST_F(InstanceTest, LargeQuestionsAreCutIntoPieces) {
   std::vector<std::pair<std::string, int>> keys;
   std::vector<std::string> series;
