@@ -118,7 +118,7 @@ class SeriesZip {
       return kEvil[static_cast<size_t>(entry_number) % kEvil.size()];
     }
     if (!form_.new_file_names) return fmt::format("{:08}.dcm", entry_number);
-    const size_t width = fmt::formatted_size("{}", series_.row.image_count);
+    const size_t width = std::to_string(series_.row.image_count).size();
     return fmt::format("1-{:0{}}.dcm", entry_number, width);
   }
 

@@ -86,7 +86,8 @@ inline std::optional<std::vector<ZipEntry>> ReadZip(const std::string& bytes) {
     zip_int64_t got = 0;
     while (file != nullptr && (got = zip_fread(file, buffer, sizeof buffer)) > 0)
       entry.content.append(buffer, static_cast<size_t>(got));
-    entry.intact = file != nullptr && got == 0 && zip_fclose(file) == 0;
+    const bool closed = file != nullptr && zip_fclose(file) == 0;
+    entry.intact = closed && got == 0;
     entries.push_back(std::move(entry));
   }
   zip_discard(zip);
