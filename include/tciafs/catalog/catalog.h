@@ -5,9 +5,9 @@
 //
 // A directory is answered from the store at once while it is fresh; when its time has passed it is
 // still answered at once, and renewed behind the scenes; when the renewal fails, or comes back
-// empty, the old listing stays and the reason is kept. Only what was never listed makes a caller
-// wait. Equal requests in flight are one request. A walk is recognised and answered by bulk
-// requests.
+// empty, the old listing stays and the reason is kept; a single name goes when two answers lack it,
+// some time apart. Only what was never listed makes a caller wait. Equal requests in flight are one
+// request. A walk is recognised and answered by bulk requests.
 //
 // This header is the seam towards vfs: no store and no network in sight. catalog/lmdb_catalog.h
 // makes the real one. Thread-safe. Callbacks come exactly once, on any thread (also on the calling

@@ -41,6 +41,7 @@ TEST(Row, ComesBackAsItWas) {
   head.modified_s = -5;
   head.size_bytes = int64_t{1} << 60;
   head.version = {"2020-01-02T03:04:05", 133, int64_t{1} << 40};
+  head.missing_since_ms = 1'700'000'000'000;
   const std::string row = EncodeRow(head, attributes);
   std::string_view encoded;
   const auto back = DecodeRow(row, &encoded);
@@ -50,6 +51,7 @@ TEST(Row, ComesBackAsItWas) {
   EXPECT_EQ(back->version.timestamp, head.version.timestamp);
   EXPECT_EQ(back->version.image_count, 133);
   EXPECT_EQ(back->version.total_bytes, head.version.total_bytes);
+  EXPECT_EQ(back->missing_since_ms, head.missing_since_ms);
   EXPECT_EQ(DecodeAttributes(encoded, kSeriesPath, In(shared)), SomeAttributes());
   EXPECT_EQ(shared.size(), 2u);
   EXPECT_EQ(attributes.find("1.2.3"), std::string::npos) << "ids of the path are not repeated";
