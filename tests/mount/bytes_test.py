@@ -30,10 +30,10 @@ class EveryByte(harness.MountCase):
     def check_family(self, family, *archive_options):
         content = ["--synthetic", SYNTHETIC, "--shuffle", *archive_options]
         collections = ["PHANTOM"]
-        if harness.TEST_DATA:
-            for name in ("nih", "pydicom"):
-                content += ["--dicom", f"{os.path.join(harness.TEST_DATA, name)}={name.upper()}"]
-                collections.append(name.upper())
+        for folder in harness.test_data_folders():
+            name = os.path.basename(folder).upper()
+            content += ["--dicom", f"{folder}={name}"]
+            collections.append(name)
         archive = self.archive(*content)
         mount = self.mount(archive, options=["--api", family])
         self.assert_tree_is_true(archive, mount, collections)

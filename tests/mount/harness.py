@@ -262,6 +262,13 @@ class MountCase(unittest.TestCase):
         return process
 
 
+def test_data_folders():
+    """Folders with real DICOM files, where TCIAFS_TEST_DATA names a directory that has some."""
+    if not TEST_DATA:
+        return []
+    return sorted(entry.path for entry in os.scandir(TEST_DATA) if entry.is_dir())
+
+
 def md5_of(path):
     digest = hashlib.md5()
     with open(path, "rb") as file:

@@ -13,8 +13,8 @@ class Tools(harness.MountCase):
     def setUp(self):
         super().setUp()
         content = ["--synthetic", "CT:patients=1,studies=1,series=1,images=12,size=64x64"]
-        if harness.TEST_DATA:
-            content += ["--dicom", os.path.join(harness.TEST_DATA, "nih") + "=NIH"]
+        for folder in harness.test_data_folders()[:1]:
+            content += ["--dicom", folder + "=REAL"]
         archive = self.archive(*content)
         mount = self.mount(archive)
         series = sorted({os.path.dirname(path) for collection in os.listdir(mount.path)
