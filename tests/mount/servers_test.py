@@ -69,5 +69,31 @@ class TwoServers(harness.MountCase):
         harness.wait_for(back, "NLST is back by itself")
 
 
+class Accounts(harness.MountCase):
+    """What one account downloaded is not shown to another, though both use one cache directory."""
+
+    def test_a_guest_sees_nothing_of_a_named_account(self):
+        server = self.archive("--synthetic", "OPEN:patients=1,studies=1,series=1,images=2",
+                              "--synthetic", "CLOSED:patients=1,studies=1,series=1,images=2",
+                              "--user", "alice:right", "--restricted", "CLOSED=alice")
+        secrets = os.path.join(self.directory, "secrets")
+        with open(secrets, "w", encoding="utf-8", opener=lambda path, flags:
+                  os.open(path, flags, 0o600)) as file:
+            file.write("username = alice\npassword = right\n")
+        alice = self.mount(server, options=["--api", "v2", "--credentials", secrets])
+        self.assertEqual(os.listdir(alice.path), ["CLOSED", "OPEN"])
+        paths = harness.walk_files(alice / "CLOSED")
+        self.assertEqual(len(paths), 2)
+        for path in paths:
+            self.assertEqual(harness.md5_of(alice / f"CLOSED/{path}"),
+                             server.truth("CLOSED")[f"CLOSED/{path}"][0])
+        alice.unmount()
+        guest = self.mount(server, options=["--api", "v2"])
+        self.assertEqual(os.listdir(guest.path), ["OPEN"])
+        for path in ["CLOSED", *(f"CLOSED/{path}" for path in paths)]:
+            with self.assertRaises(FileNotFoundError):
+                os.stat(guest / path)
+
+
 if __name__ == "__main__":
     harness.main()
