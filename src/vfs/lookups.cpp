@@ -26,16 +26,16 @@ struct FoundName {
 // Fetches the instance for its size.
 void FindSize(const ContextRef& context, const SeriesAccess& series, const source::SopUid& sop,
               FoundName found, std::stop_token stop, Callback<FoundName> done) {
-  using FilePtr = std::shared_ptr<cache::InstanceFile>;
+  using Acquired = std::shared_ptr<cache::InstanceFile>;
   AcquireInstance(
       *context, series, sop, std::move(stop),
-      Continue<FilePtr, FoundName>(context, std::move(done),
-                                   [found = std::move(found)](const ContextRef&, FilePtr file,
-                                                              const Callback<FoundName>& answer) {
-                                     FoundName exact = found;
-                                     exact.size = {file->size_bytes(), SizeOrigin::kExact};
-                                     answer(std::move(exact));
-                                   }));
+      Continue<Acquired, FoundName>(context, std::move(done),
+                                    [found = std::move(found)](const ContextRef&, Acquired file,
+                                                               const Callback<FoundName>& answer) {
+                                      FoundName exact = found;
+                                      exact.size = {file->size_bytes(), SizeOrigin::kExact};
+                                      answer(std::move(exact));
+                                    }));
 }
 
 void Describe(const ContextRef& context, const catalog::ObjectPath& directory, int64_t exact_bytes,

@@ -16,7 +16,7 @@
 namespace tciafs::zip {
 namespace {
 
-constexpr size_t kPieceBytesMax = size_t{256} << 10;  // of what the handler gets at once
+constexpr size_t kReadBytesMax = size_t{256} << 10;  // of what the handler gets at once
 
 struct ArchiveCloser {
   void operator()(zip_t* archive) const { zip_discard(archive); }
@@ -71,7 +71,7 @@ class ArchiveReading {
       : archive_(archive),
         limits_(limits),
         handler_(handler),
-        piece_(std::make_unique_for_overwrite<std::byte[]>(kPieceBytesMax)) {}
+        piece_(std::make_unique_for_overwrite<std::byte[]>(kReadBytesMax)) {}
 
   Status ReadEntry(uint64_t index);
 
@@ -122,7 +122,7 @@ Status ArchiveReading::CheckReadable(const zip_stat_t& stat) const {
 Status ArchiveReading::ReadData(zip_file_t* file, const zip_stat_t& stat) {
   EntryEnd end;
   for (;;) {
-    const int64_t count = zip_fread(file, piece_.get(), kPieceBytesMax);
+    const int64_t count = zip_fread(file, piece_.get(), kReadBytesMax);
     if (count < 0) return FailWith(zip_file_get_error(file), label_);
     if (count == 0) break;
     const ByteView piece(piece_.get(), static_cast<size_t>(count));

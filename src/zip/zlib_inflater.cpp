@@ -12,7 +12,7 @@ namespace tciafs::zip {
 namespace {
 
 constexpr int kRawDeflateWindowBits = -MAX_WBITS;  // negative: no zlib or gzip wrapper
-constexpr size_t kStepBytesMax = std::numeric_limits<uInt>::max();
+constexpr size_t kZlibStepBytesMax = std::numeric_limits<uInt>::max();
 
 class ZlibInflater final : public Inflater {
  public:
@@ -30,8 +30,8 @@ class ZlibInflater final : public Inflater {
   }
 
   Result<InflateStep> Inflate(ByteView in, std::span<std::byte> out) override {
-    const auto in_bytes = static_cast<uInt>(std::min(in.size(), kStepBytesMax));
-    const auto out_bytes = static_cast<uInt>(std::min(out.size(), kStepBytesMax));
+    const auto in_bytes = static_cast<uInt>(std::min(in.size(), kZlibStepBytesMax));
+    const auto out_bytes = static_cast<uInt>(std::min(out.size(), kZlibStepBytesMax));
     // zlib takes no null pointer even for no bytes, and only reads through next_in.
     static const Bytef kNothing = 0;
     const auto* first = in.empty() ? &kNothing : reinterpret_cast<const Bytef*>(in.data());

@@ -18,7 +18,6 @@ namespace tciafs::archive {
 namespace {
 
 constexpr size_t kHeadBytes = 1 << 20;  // the tags we want come before this, even behind icons
-constexpr size_t kPreambleBytes = 128;
 constexpr size_t kEditionGrowthBytes = 32;
 
 constexpr auto kFirstSubmission = std::chrono::sys_days(std::chrono::year(2014) / 3 / 3);

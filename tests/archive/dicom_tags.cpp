@@ -11,7 +11,6 @@
 namespace tciafs::archive {
 namespace {
 
-constexpr size_t kPreambleBytes = 128;
 constexpr uint32_t kUndefinedLength = 0xffffffff;
 constexpr size_t kValueMax = 4096;        // longer values are not ours
 constexpr int kDepthMax = 32;             // of sequences in sequences

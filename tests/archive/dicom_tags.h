@@ -7,6 +7,7 @@
 // Source: DICOM PS3.5 section 7, PS3.10 section 7.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -15,6 +16,8 @@
 #include "tciafs/util/result.h"
 
 namespace tciafs::archive {
+
+inline constexpr size_t kPreambleBytes = 128;  // anything at all; then "DICM"
 
 namespace tags {
 inline constexpr uint32_t kTransferSyntax = 0x00020010;

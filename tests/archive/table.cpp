@@ -14,7 +14,7 @@
 namespace tciafs::archive {
 namespace {
 
-constexpr size_t kPieceBytes = 32 * 1024;
+constexpr size_t kFlushBytes = 32 * 1024;
 
 // The length of the UTF-8 sequence at the beginning of text, 0 if there is none.
 size_t Utf8Length(std::string_view text) {
@@ -167,7 +167,7 @@ class TableWriter {
         WriteCsv(row);
     }
     ++rows_;
-    return pending_.size() < kPieceBytes || Flush();
+    return pending_.size() < kFlushBytes || Flush();
   }
 
   bool Finish() {

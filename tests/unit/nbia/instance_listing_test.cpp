@@ -17,7 +17,8 @@ using testing::StatusAnswer;
 
 constexpr const char* kNullBody = "Server was not able to process your request\nnull";
 
-std::string ImageRow(const std::string& series, const std::string& sop, const std::string& size) {
+std::string ImageRowJson(const std::string& series, const std::string& sop,
+                         const std::string& size) {
   return R"({"imagePkId":1,"contentDate":null,"sopInstanceUid":")" + sop +
          R"(","seriesInstanceUid":")" + series + R"(","size":)" + size + "}";
 }
@@ -57,11 +58,11 @@ class InstanceTest : public SourceTest {
                          StudyRow({{"1.4", 14}, {"9.9", 99}}) + "]"));
   }
   void GiveImages() {
-    transport_.When(
-        "v4/getImageDrillDown",
-        Body("[" + ImageRow("1.2", "1.2.1", "100") + "," + ImageRow("1.3", "1.3.1", "\"200\"") +
-             "," + ImageRow("1.2", "1.2.2", "null") + "," + ImageRow("1.2", "1.2.1", "100") + "," +
-             ImageRow("7.7", "7.7.1", "5") + "]"));
+    transport_.When("v4/getImageDrillDown", Body("[" + ImageRowJson("1.2", "1.2.1", "100") + "," +
+                                                 ImageRowJson("1.3", "1.3.1", "\"200\"") + "," +
+                                                 ImageRowJson("1.2", "1.2.2", "null") + "," +
+                                                 ImageRowJson("1.2", "1.2.1", "100") + "," +
+                                                 ImageRowJson("7.7", "7.7.1", "5") + "]"));
   }
   static FakeAnswer SopUids() {
     return Body(R"([{"SOPInstanceUID":"1.2.1"},{},{"SOPInstanceUID":"1.2.2"}])");
@@ -97,7 +98,8 @@ TEST_F(InstanceTest, V2UsesItsTokenThroughout) {
   UseFamily(ApiFamily::kV2);
   GiveTokens();
   GiveKeys();
-  transport_.When("/services/getImageDrillDown", Body("[" + ImageRow("1.2", "1.2.1", "100") + "]"));
+  transport_.When("/services/getImageDrillDown",
+                  Body("[" + ImageRowJson("1.2", "1.2.1", "100") + "]"));
   List({"1.2"});
   EXPECT_EQ(found_["1.2"], (Sizes{{"1.2.1", 100}}));
   for (const auto& request : transport_.Requests("DrillDown"))
@@ -174,7 +176,7 @@ TEST_F(InstanceTest, OnePoisonedSeriesDoesNotSpoilTheRest) {
     const int last = key == 10 ? 11 : key == 12 ? 12 : key == 14 ? 17 : key == 18 ? 25 : key;
     for (int k = key; k <= last; ++k)
       rows += (rows.empty() ? "" : ",") +
-              ImageRow("1.2." + std::to_string(k), "9." + std::to_string(k), "7");
+              ImageRowJson("1.2." + std::to_string(k), "9." + std::to_string(k), "7");
     transport_.Add({.url_part = "v4/getImageDrillDown",
                     .answer = Body("[" + rows + "]"),
                     .body_part = "list=" + std::to_string(key)});
@@ -197,7 +199,7 @@ TEST_F(InstanceTest, RowsWithoutSizeThatTripV4AreAskedOfTheOtherForm) {
   GiveKeys();
   transport_.When("v4/getImageDrillDown", StatusAnswer(500, kNullBody));
   transport_.When("/services/getImageDrillDown",
-                  Body("[" + ImageRow("1.2", "1.2.1", "null") + "]"));
+                  Body("[" + ImageRowJson("1.2", "1.2.1", "null") + "]"));
   List({"1.2"});
   EXPECT_EQ(found_["1.2"], (Sizes{{"1.2.1", -1}}));
   EXPECT_EQ(transport_.Count(), 3u);
@@ -219,7 +221,7 @@ TEST_F(InstanceTest, ADrillDownThatNeverWorksIsLeftAloneAfterAWhile) {
 TEST_F(InstanceTest, AnAnswerThatBreaksLeavesNoHalfListedSeries) {
   GiveKeys();
   transport_.When("v4/getImageDrillDown",
-                  FakeAnswer{.pieces = {"[" + ImageRow("1.2", "1.2.1", "100") + ","},
+                  FakeAnswer{.pieces = {"[" + ImageRowJson("1.2", "1.2.1", "100") + ","},
                              .after_body = Error{Errc::kUnavailable, "reset"}});
   List({"1.2"});
   EXPECT_FALSE(ok_);
@@ -242,7 +244,7 @@ TEST_F(InstanceTest, AnUnreachableServerIsAnErrorNotAnEmptyAnswer) {
 TEST_F(InstanceTest, WithoutTheWantedSeriesARefusalStaysOne) {
   GiveKeys();
   // 1.2 has no rows, and then the server is gone.
-  transport_.When("v4/getImageDrillDown", Body("[" + ImageRow("1.3", "1.3.1", "200") + "]"));
+  transport_.When("v4/getImageDrillDown", Body("[" + ImageRowJson("1.3", "1.3.1", "200") + "]"));
   transport_.When("getSOPInstanceUIDs", FakeAnswer{.before_head = Error{Errc::kOffline, "no"}});
   List({"1.2", "1.3"});
   EXPECT_FALSE(ok_);
@@ -258,7 +260,7 @@ TEST_F(InstanceTest, ABatchThatTimesOutIsHalvedOnceWithTheWantedSeriesFirst) {
   GiveKeys();
   transport_.Add({.url_part = "v4/getImageDrillDown", .answer = kTimeOut, .body_part = "list=12&"});
   transport_.Add({.url_part = "v4/getImageDrillDown",
-                  .answer = Body("[" + ImageRow("1.4", "1.4.1", "7") + "]"),
+                  .answer = Body("[" + ImageRowJson("1.4", "1.4.1", "7") + "]"),
                   .body_part = "list=14"});
   transport_.Add({.url_part = "v4/getImageDrillDown", .answer = kTimeOut});
   List({"1.4", "1.2", "1.3"});
@@ -303,7 +305,7 @@ TEST_F(InstanceTest, WhereKeysDoNotTellTheWantedSeriesItIsSearchedForAlone) {
                                  R"("studyIdentifiers":[{"seriesIdentifiers":[13]}]}]})"),
                   .body_part = "SeriesCriteria&value0=1.3"});
   transport_.Add({.url_part = "v4/getImageDrillDown", .answer = kTimeOut, .body_part = "list=12"});
-  transport_.When("v4/getImageDrillDown", Body("[" + ImageRow("1.3", "1.3.1", "7") + "]"));
+  transport_.When("v4/getImageDrillDown", Body("[" + ImageRowJson("1.3", "1.3.1", "7") + "]"));
   for (int i = 0; i < 2; ++i) {
     List({"1.3", "1.2"});
     ASSERT_TRUE(ok_);
@@ -333,7 +335,7 @@ TEST_F(InstanceTest, LargeQuestionsAreCutIntoPieces) {
     series.push_back(keys.back().first);
   }
   transport_.When("getStudyDrillDownWithSeriesIds", Body("[" + StudyRow(keys) + "]"));
-  transport_.When("v4/getImageDrillDown", Body("[" + ImageRow("1.2.0", "1.9", "1") + "]"));
+  transport_.When("v4/getImageDrillDown", Body("[" + ImageRowJson("1.2.0", "1.9", "1") + "]"));
   List(series);
   EXPECT_TRUE(ok_);
   EXPECT_EQ(transport_.Count("getImageDrillDown"), 2u);
