@@ -67,4 +67,9 @@ void Connection::ArmReset() {
   broken_ = true;
 }
 
+void Connection::HangUp() {
+  ::shutdown(fd_, SHUT_WR);
+  broken_ = true;
+}
+
 }  // namespace tciafs::archive

@@ -27,6 +27,8 @@ class Connection {
   void WaitUntilGone() const;
   // Nothing more is written, and closing will send a TCP reset and drop what is still on its way.
   void ArmReset();
+  // Nothing more is written; the client sees an orderly end behind what was.
+  void HangUp();
   bool broken() const { return broken_; }
   // The reply under way is the last.
   void EndAfterReply() { ending_ = true; }

@@ -62,6 +62,7 @@ struct Reply {
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;   // sent with Content-Length
   BodyWriter writer;  // if set: sent chunked, in place of body
+  bool raw = false;   // the body is all that is sent: no status line, no headers; then FIN
   Delivery delivery;
   std::function<void(int64_t bytes)> on_sent;  // called for each piece of body that went out
   std::shared_ptr<void> lease;                 // dropped when the exchange has ended

@@ -6,6 +6,7 @@
 #include <fnmatch.h>
 
 #include <algorithm>
+#include <charconv>
 #include <functional>
 #include <nlohmann/json.hpp>
 
@@ -17,7 +18,10 @@ const char* const kActionsHelp =
     "  latency_ms n             wait so long before the head\n"
     "  bandwidth_bytes_per_s n  this connection gets so many bytes a second\n"
     "  drip n                   the same, for a handful of bytes\n"
-    "  status                   answer \"code\", with \"headers\" {name: value} and \"body\"\n"
+    "  status                   answer \"code\" (200), with \"headers\" {name: value} and a body\n"
+    "  raw                      send the body alone, without status line or headers, and hang up\n"
+    "                           A body is \"body\", a text, or \"hex\", bytes; then \"n\" bytes\n"
+    "                           of \"fill\" over and over, then \"tail\"; n needs no memory.\n"
     "  html                     answer an HTML page, with \"code\" (200)\n"
     "  empty                    answer 200 without a body\n"
     "  unauthorized             answer 401\n"
@@ -46,6 +50,8 @@ using Json = nlohmann::json;
 
 constexpr int64_t kBombBytes = int64_t{256} << 20;
 constexpr size_t kRowsMax = 1000;
+// Longer than most repeated texts, so that a piece is seldom the text alone.
+constexpr size_t kFillPieceBytes = 16 * 1024;
 
 tl::unexpected<Error> Bad(std::string message) {
   return Fail(Errc::kInvalidArgument, "fault plan: " + std::move(message));
@@ -74,6 +80,12 @@ class Parameters {
       positions.insert(position.get<int64_t>());
     }
     return positions;
+  }
+  Result<std::string> Text(const char* key) const {
+    const auto found = row_.find(key);
+    if (found == row_.end()) return std::string();
+    if (!found->is_string()) return Bad(fmt::format("\"{}\" is no text", key));
+    return found->get<std::string>();
   }
   std::string action() const { return row_.value("action", std::string()); }
   const Json& row() const { return row_; }
@@ -126,17 +138,71 @@ Apply SetReply(std::function<Reply(int code)> make, int64_t fallback) {
       };
 }
 
+Result<std::string> FromHex(std::string_view hex) {
+  std::string bytes;
+  for (size_t i = 0; i + 1 < hex.size(); i += 2) {
+    unsigned byte = 0;
+    const auto [end, error] = std::from_chars(&hex[i], &hex[i] + 2, byte, 16);
+    if (error != std::errc() || end != &hex[i] + 2) return Bad("\"hex\" is not hexadecimal");
+    bytes += static_cast<char>(byte);
+  }
+  if (hex.size() % 2 != 0) return Bad("\"hex\" has an odd digit");
+  return bytes;
+}
+
+// A body of any length, never held as a whole.
+struct FilledBody {
+  std::string head;
+  std::string fill;
+  int64_t fill_bytes = 0;
+  std::string tail;
+
+  bool WriteTo(BodySink& sink) const {
+    if (!sink.Write(head)) return false;
+    std::string piece = fill;
+    while (piece.size() < kFillPieceBytes) piece += fill;
+    for (int64_t left = fill_bytes; left > 0;) {
+      const int64_t count = std::min(left, static_cast<int64_t>(piece.size()));
+      if (!sink.Write(std::string_view(piece).substr(0, static_cast<size_t>(count)))) return false;
+      left -= count;
+    }
+    return sink.Write(tail);
+  }
+};
+
+Status SetContent(const Parameters& parameters, Reply& reply) {
+  FilledBody content;
+  TCIAFS_ASSIGN(content.head, parameters.Text("body"));
+  TCIAFS_ASSIGN(const std::string hex, parameters.Text("hex"));
+  TCIAFS_ASSIGN(const std::string bytes, FromHex(hex));
+  content.head += bytes;
+  TCIAFS_ASSIGN(content.fill, parameters.Text("fill"));
+  TCIAFS_ASSIGN(content.tail, parameters.Text("tail"));
+  TCIAFS_ASSIGN(content.fill_bytes, parameters.Number("n", 0));
+  if (content.fill_bytes < 0) return Bad("\"n\" is negative");
+  if (content.fill.empty() && content.fill_bytes > 0) return Bad("\"n\" wants a \"fill\"");
+  if (content.fill_bytes == 0)
+    reply.body = content.head + content.tail;
+  else
+    reply.writer = [content = std::move(content)](BodySink& sink) { return content.WriteTo(sink); };
+  if (reply.writer || !reply.body.empty()) reply.content_type = "text/plain";
+  return {};
+}
+
+Status ApplyRaw(const Parameters& parameters, Faults& faults) {
+  Reply reply;
+  reply.raw = true;
+  TCIAFS_TRY(SetContent(parameters, reply));
+  faults.reply = std::move(reply);
+  return {};
+}
+
 Status ApplyStatus(const Parameters& parameters, Faults& faults) {
-  TCIAFS_ASSIGN(const int64_t code, parameters.Number("code", std::nullopt));
+  TCIAFS_ASSIGN(const int64_t code, parameters.Number("code", 200));
   if (code < 200 || code > 599) return Bad("\"code\" is no HTTP status");
   Reply reply;
   reply.status = static_cast<int>(code);
-  const auto body = parameters.row().find("body");
-  if (body != parameters.row().end()) {
-    if (!body->is_string()) return Bad("\"body\" is no text");
-    reply.body = body->get<std::string>();
-    reply.content_type = "text/plain";
-  }
+  TCIAFS_TRY(SetContent(parameters, reply));
   const auto headers = parameters.row().find("headers");
   if (headers != parameters.row().end()) {
     if (!headers->is_object()) return Bad("\"headers\" is no object");
@@ -173,6 +239,7 @@ const std::map<std::string, Apply, std::less<>>& Actions() {
          return {};
        }},
       {"status", ApplyStatus},
+      {"raw", ApplyRaw},
       {"html", SetReply(HtmlErrorReply, 200)},
       {"empty", SetReply([](int) { return Reply{}; }, 200)},
       {"unauthorized", SetReply([](int) { return UnauthorizedReply(); }, 401)},
@@ -223,8 +290,9 @@ void Merge(const Faults& from, Faults& into) {
 Result<FaultPlan::Row> FaultPlan::ParseRow(std::string_view json) {
   const Json parsed = Json::parse(json, nullptr, false);
   if (!parsed.is_object()) return Bad("a row is no object");
-  const std::set<std::string, std::less<>> known = {
-      "endpoint", "match", "skip", "times", "action", "n", "k", "code", "headers", "body"};
+  const std::set<std::string, std::less<>> known = {"endpoint", "match", "skip", "times", "action",
+                                                    "n",        "k",     "code", "body",  "headers",
+                                                    "hex",      "fill",  "tail"};
   for (const auto& [key, value] : parsed.items())
     if (known.count(key) == 0) return Bad(fmt::format("nobody knows \"{}\"", key));
   for (const char* key : {"endpoint", "action"})

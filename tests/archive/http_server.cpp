@@ -302,10 +302,29 @@ class HttpServer::Listener final : public httplib::Server {
       connection.ArmReset();
       return;
     }
+    if (reply->raw) return SendRaw(connection, *reply);
     out.status = reply->status;
     for (const auto& [name, value] : reply->headers) out.set_header(name, value);
     if (in.method == "HEAD") out.set_header("Accept-Ranges", "none");
     SetBody(connection, reply, out);
+  }
+
+  // Past the library, which would make a proper answer of it.
+  void SendRaw(Connection& connection, const Reply& reply) {
+    httplib::DataSink out;
+    out.write = [&connection](const char* bytes, size_t size) {
+      while (size > 0) {
+        const ssize_t sent = connection.Write(bytes, size);
+        if (sent <= 0) return false;
+        bytes += sent;
+        size -= static_cast<size_t>(sent);
+      }
+      return true;
+    };
+    DeliverySink sink(connection, reply, line_, clock_, out);
+    const bool sent = reply.writer ? reply.writer(sink) : sink.Write(reply.body);
+    if (sent) sink.ActAtOffset();
+    if (!connection.broken()) connection.HangUp();
   }
 
   void SetBody(Connection& connection, const std::shared_ptr<const Reply>& reply,

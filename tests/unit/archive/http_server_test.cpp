@@ -168,6 +168,37 @@ TEST_F(HttpServerTest, CutsTheBodyWithACleanEnd) {
   EXPECT_THAT(Fetch().bytes, HasSubstr("Content-Length: 100\r\n"));
 }
 
+TEST_F(HttpServerTest, SendsRawBytesAndHangsUp) {
+  for (const bool chunked : {true, false}) {
+    Serve([=](const Request&) {
+      Reply reply;
+      reply.raw = true;
+      const std::string bytes = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort";
+      if (chunked)
+        reply.writer = [bytes](BodySink& sink) { return sink.Write(bytes); };
+      else
+        reply.body = bytes;
+      return reply;
+    });
+    const Answer answer = Fetch();
+    EXPECT_EQ(answer.error, 0);
+    EXPECT_EQ(answer.bytes, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort");
+  }
+}
+
+TEST_F(HttpServerTest, RawBytesMeetFaultsToo) {
+  Serve([](const Request&) {
+    Reply reply;
+    reply.raw = true;
+    reply.body = "0123456789";
+    reply.delivery.reset_after_bytes = 4;
+    return reply;
+  });
+  const Answer answer = Fetch();
+  EXPECT_EQ(answer.error, ECONNRESET);
+  EXPECT_EQ(answer.bytes, "0123");
+}
+
 TEST_F(HttpServerTest, SlowLinesDeliverEverything) {
   ServeBody(std::string(300, 'x'), true, {.bytes_per_s = 3000});
   const int64_t start_ms = clock_.MonotonicMs();

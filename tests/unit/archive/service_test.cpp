@@ -227,12 +227,38 @@ TEST_F(ArchiveTest, PlansApplyWhereAndAsOftenAsTheySay) {
   EXPECT_EQ(Get(hit).status, 200);
 }
 
+TEST_F(ArchiveTest, PlannedBodiesMayHoldAnyBytesAndBeOfAnyLength) {
+  const auto answer = [this](const std::string& fault) {
+    EXPECT_EQ(Control("plan", R"([{"endpoint":"*",)" + fault + "}]").status, 200) << fault;
+    return Get("v4/getCollectionValues");
+  };
+  const Reply bytes = answer(R"("action":"status","hex":"5b00FF5d","tail":"!")");
+  EXPECT_EQ(bytes.status, 200);
+  EXPECT_EQ(BodyOf(bytes), std::string("[\0\xff]!", 5));
+  EXPECT_FALSE(bytes.raw);
+  EXPECT_EQ(BodyOf(answer(R"("action":"status","body":"[","fill":"ab","n":5,"tail":"]")")),
+            "[ababa]");
+  EXPECT_TRUE(answer(R"("action":"raw","body":"HTTP/1.1 200 OK\r\n")").raw);
+  // Nobody holds this one.
+  const Reply endless = answer(R"("action":"status","fill":"x","n":1099511627776)");
+  class FirstMegabyte final : public BodySink {
+   public:
+    bool Write(std::string_view piece) override { return (bytes += piece.size()) < 1'000'000; }
+    size_t bytes = 0;
+  } sink;
+  EXPECT_FALSE(endless.writer(sink));
+  EXPECT_LT(sink.bytes, 2'000'000U);
+}
+
 TEST_F(ArchiveTest, RefusesPlansItDoesNotUnderstand) {
   for (const char* plan :
        {"{}", "[1]", R"([{"endpoint":"*"}])", R"([{"endpoint":"*","action":"dance"}])",
         R"([{"endpoint":"*","action":"drip"}])", R"([{"endpoint":"*","action":"drip","n":-1}])",
         R"([{"endpoint":"*","action":"corrupt","k":"x"}])",
         R"([{"endpoint":"*","action":"status","code":99}])",
+        R"([{"endpoint":"*","action":"status","hex":"0"}])",
+        R"([{"endpoint":"*","action":"status","hex":"0x"}])",
+        R"([{"endpoint":"*","action":"status","n":5}])",
         R"([{"endpoint":"*","action":"empty","often":1}])"})
     EXPECT_EQ(Control("plan", plan).status, 400) << plan;
 }
