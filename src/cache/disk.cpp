@@ -12,9 +12,14 @@
 #include <cstdio>
 
 #include "cache/disk_errors.h"
+#include "tciafs/util/fault_point.h"
 
 namespace tciafs::cache {
 namespace {
+
+// What a fault point says instead of the call.
+#define TCIAFS_DISK_FAULT(name, context) \
+  if (const int fault = FaultPoint(name); fault != 0) return Fail(DiskError(fault, context))
 
 Status Outcome(int result, std::string_view context) {
   if (result == 0) return {};
@@ -28,15 +33,25 @@ struct DirCloser {
 class RealDisk final : public Disk {
  public:
   Result<UniqueFd> Create(const std::string& path) override {
+    TCIAFS_DISK_FAULT("cache.disk.create", path);
     return Opened(path, O_RDWR | O_CREAT | O_TRUNC);
   }
-  Result<UniqueFd> Open(const std::string& path) override { return Opened(path, O_RDONLY); }
+  Result<UniqueFd> Open(const std::string& path) override {
+    TCIAFS_DISK_FAULT("cache.disk.open", path);
+    return Opened(path, O_RDONLY);
+  }
 
   Status Write(int fd, int64_t offset, ByteView bytes) override {
+    const int fault = FaultPoint("cache.disk.write");
+    if (fault == kFaultShort) TCIAFS_TRY(WriteFully(fd, offset, bytes.first(bytes.size() / 2)));
+    if (fault != 0) return Fail(DiskError(fault == kFaultShort ? EDQUOT : fault, "write"));
     return WriteFully(fd, offset, bytes);
   }
 
   Result<size_t> Read(int fd, int64_t offset, std::span<std::byte> into) override {
+    const int fault = FaultPoint("cache.disk.read");
+    if (fault == kFaultShort) into = into.first(into.size() / 2);
+    if (fault > 0) return Fail(DiskError(fault, "read"));
     size_t done = 0;
     while (done < into.size()) {
       const ssize_t got =
@@ -50,32 +65,39 @@ class RealDisk final : public Disk {
   }
 
   Result<int64_t> Size(int fd) override {
+    TCIAFS_DISK_FAULT("cache.disk.size", "stat");
     struct stat info {};
     if (::fstat(fd, &info) != 0) return Fail(DiskError(errno, "stat"));
     return info.st_size;
   }
 
   Status Truncate(int fd, int64_t size_bytes) override {
+    TCIAFS_DISK_FAULT("cache.disk.truncate", "truncate");
     return Outcome(::ftruncate(fd, size_bytes), "truncate");
   }
   Status Rename(const std::string& from, const std::string& to) override {
+    TCIAFS_DISK_FAULT("cache.disk.rename", to);
     return Outcome(std::rename(from.c_str(), to.c_str()), to);
   }
   Status Remove(const std::string& path) override {
+    TCIAFS_DISK_FAULT("cache.disk.remove", path);
     if (::unlink(path.c_str()) != 0 && errno != ENOENT) return Fail(DiskError(errno, path));
     return {};
   }
   Result<bool> MakeDirectory(const std::string& path) override {
+    TCIAFS_DISK_FAULT("cache.disk.make_directory", path);
     if (::mkdir(path.c_str(), 0700) == 0) return true;
     if (errno == EEXIST) return false;
     return Fail(DiskError(errno, path));
   }
   Status RemoveDirectory(const std::string& path) override {
+    TCIAFS_DISK_FAULT("cache.disk.remove_directory", path);
     if (::rmdir(path.c_str()) != 0 && errno != ENOENT) return Fail(DiskError(errno, path));
     return {};
   }
 
   Result<std::vector<DiskEntry>> List(const std::string& path) override {
+    TCIAFS_DISK_FAULT("cache.disk.list", path);
     std::vector<DiskEntry> entries;
     const std::unique_ptr<DIR, DirCloser> directory(::opendir(path.c_str()));
     if (!directory && errno == ENOENT) return entries;
@@ -93,6 +115,7 @@ class RealDisk final : public Disk {
   }
 
   Result<DiskSpace> Space(const std::string& path) override {
+    TCIAFS_DISK_FAULT("cache.disk.space", path);
     struct statvfs info {};
     if (::statvfs(path.c_str(), &info) != 0) return Fail(DiskError(errno, path));
     const auto unit = static_cast<int64_t>(info.f_frsize);
@@ -107,6 +130,8 @@ class RealDisk final : public Disk {
     return fd;
   }
 };
+
+#undef TCIAFS_DISK_FAULT
 
 }  // namespace
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "cache/disk_errors.h"
+#include "tciafs/util/fault_point.h"
 #include "tciafs/util/log.h"
 
 namespace tciafs::cache {
@@ -47,10 +48,13 @@ DiskBlockCache::~DiskBlockCache() {
   }
   held.clear();
   Status status = Commit();
+  CommitStep("cache.close.committed");
   if (status) status = index_->Sync();
+  CommitStep("cache.close.synced");
   // Not closed: the next owner looks the index over.
   if (status && !damaged) status = owner_.Write(OwnerLock::Stage::kClosed);
   if (!status) LogWarning("cache {}: {}", layout_.root(), status.error().message);
+  CommitStep("cache.close.done");
 }
 
 void DiskBlockCache::Adopt(SeriesEntry entry) {

@@ -8,6 +8,7 @@
 #include "cache/disk_block_cache.h"
 #include "cache/disk_errors.h"
 #include "cache/series_writer.h"
+#include "tciafs/util/fault_point.h"
 #include "tciafs/util/log.h"
 #include "tciafs/util/text.h"
 
@@ -153,6 +154,7 @@ Status DiskBlockCache::Wipe(const SeriesRef& series, Remember remember) {
   }
   Status status = ForgetInIndex(series, keep_known);
   const bool forgotten = status.has_value();
+  CommitStep("cache.wipe.forgotten");
   Leftovers left;  // a record without its file is only a miss
   if (Status removed = RemoveFiles(series->id, left); !removed && status)
     status = std::move(removed);
@@ -176,6 +178,7 @@ Status DiskBlockCache::Wipe(const SeriesRef& series, Remember remember) {
 Status DiskBlockCache::ForgetInIndex(const SeriesRef& series, bool keep_known) {
   if (!keep_known)
     TCIAFS_TRY(disk_->Remove(layout_.SeriesDirectory(series->id) + "/" + kJournalName));
+  CommitStep("cache.wipe.journal_gone");
   const auto take = [&] {
     MutexLock lock(mutex_);
     return series->entry;
@@ -213,12 +216,14 @@ Status DiskBlockCache::RemoveFiles(const SeriesId& series, Leftovers& left) {
   Status status;
   for (const DiskEntry& file : files) {
     Status removed = disk_->Remove(directory + "/" + file.name);
+    CommitStep("cache.wipe.file_removed");
     if (removed) continue;
     if (status) status = std::move(removed);
     left.names.insert(file.name);
     left.bytes += OnDiskBytes(file.size_bytes);
   }
   if (status) status = disk_->RemoveDirectory(directory);
+  CommitStep("cache.wipe.directory_removed");
   left.none = status.has_value();
   return status;
 }
@@ -259,6 +264,7 @@ void DiskBlockCache::PruneRemembered(bool much) {
     };
     if (const Status forgotten = index_->Commit(take); !forgotten)
       return NoteIndexError(forgotten.error());
+    CommitStep("cache.prune.committed");
   }
 }
 

@@ -8,6 +8,7 @@
 #include "cache/disk_block_cache.h"
 #include "cache/disk_errors.h"
 #include "cache/series_writer.h"
+#include "tciafs/util/fault_point.h"
 #include "tciafs/util/log.h"
 
 namespace tciafs::cache {
@@ -102,10 +103,12 @@ Status DiskBlockCache::StartOnDisk(SeriesFetch& fetch) {
   }
   TCIAFS_TRY(Commit());
   TCIAFS_TRY(index_->Sync());
+  CommitStep("cache.fetch.marked");
   TCIAFS_ASSIGN(const bool shelf_made, disk_->MakeDirectory(layout_.SeriesShelf(series->id)));
   if (shelf_made) ClaimSpace(kDiskUnitBytes);
   const std::string directory = layout_.SeriesDirectory(series->id);
   TCIAFS_TRY(disk_->MakeDirectory(directory));
+  CommitStep("cache.fetch.directory_made");
   {
     MutexLock lock(mutex_);
     if (series->entry.disk_bytes == 0) {
@@ -115,6 +118,7 @@ Status DiskBlockCache::StartOnDisk(SeriesFetch& fetch) {
   }
   TCIAFS_ASSIGN(Journal journal,
                 Journal::Create(*disk_, directory + "/" + kJournalName, series->id));
+  CommitStep("cache.fetch.journal_created");
   fetch.StartJournal(std::move(journal));
   return {};
 }
@@ -143,6 +147,7 @@ void DiskBlockCache::EndFetch(SeriesFetch& fetch, bool settled) {
   }
   const bool removed =
       empty && disk_->RemoveDirectory(layout_.SeriesDirectory(series->id)).has_value();
+  CommitStep("cache.fetch.ended");
   MutexLock lock(mutex_);
   if (removed) space_.Release(std::exchange(series->entry.disk_bytes, 0));
   if (settled && !series->leftovers) series->entry.unsettled = false;

@@ -2,6 +2,7 @@
 // Copyright the tciafs authors
 #include "cache/index.h"
 
+#include "tciafs/util/fault_point.h"
 #include "tciafs/util/log.h"
 
 namespace tciafs::cache {
@@ -96,7 +97,10 @@ Status Index::Commit(const std::function<IndexChanges()>& take) {
   for (const auto& [key, entry] : changes.instances)
     TCIAFS_TRY(txn.Put(instances_, key, EncodeInstance(key, entry)));
   for (const auto& key : changes.instances_gone) TCIAFS_TRY(txn.Delete(instances_, key));
-  return txn.Commit();
+  CommitStep("cache.index.commit");
+  TCIAFS_TRY(txn.Commit());
+  CommitStep("cache.index.committed");
+  return {};
 }
 
 Status Index::Forget(const SeriesId& series, bool keep_known,
@@ -105,7 +109,9 @@ Status Index::Forget(const SeriesId& series, bool keep_known,
     TCIAFS_ASSIGN(auto txn, environment_->Write());
     TCIAFS_TRY(txn.Put(series_, series, EncodeSeries(take())));
     TCIAFS_TRY(txn.DeletePrefix(instances_, series));
-    return txn.Commit();
+    TCIAFS_TRY(txn.Commit());
+    CommitStep("cache.index.forgotten");
+    return {};
   }
   std::string from = series;
   for (bool more = true; more;) {
@@ -130,6 +136,7 @@ Status Index::Forget(const SeriesId& series, bool keep_known,
       TCIAFS_TRY(txn.Put(instances_, key, EncodeInstance(key, entry)));
     for (const auto& key : gone) TCIAFS_TRY(txn.Delete(instances_, key));
     TCIAFS_TRY(txn.Commit());
+    CommitStep("cache.index.emptied");
     more = step.size() + gone.size() == kForgetStep;
   }
   return {};

@@ -9,6 +9,7 @@
 #include "cache/disk_errors.h"
 #include "cache/series_writer.h"
 #include "tciafs/cache/disk_cache.h"
+#include "tciafs/util/fault_point.h"
 #include "tciafs/util/hash.h"
 
 namespace tciafs::cache {
@@ -30,6 +31,7 @@ void DiskInstanceWriter::Discard() {
   } else {
     const int64_t bytes = OnDiskBytes(std::exchange(claimed_bytes_, 0));
     if (const Status status = fetch_->cache.disk().Remove(path_); status) {
+      CommitStep("cache.instance.discarded");
       fetch_->cache.Unclaim(bytes);
     } else {
       fetch_->cache.NoteDiskFailure(status.error());
@@ -44,6 +46,7 @@ Status DiskInstanceWriter::Start() {
   path_ = fetch_->NextTemporaryPath();
   auto fd = fetch_->cache.disk().Create(path_);
   if (fd) {
+    CommitStep("cache.instance.file_created");
     fd_ = std::move(*fd);
     return {};
   }
@@ -97,12 +100,17 @@ Status DiskInstanceWriter::WriteBlockToDisk() {
     claimed_bytes_ = end;
   }
   const Status status = fetch_->cache.disk().Write(fd_.get(), written_bytes_, block_);
-  if (status) return {};
+  if (status) {
+    CommitStep("cache.instance.block_written");
+    return {};
+  }
   fetch_->cache.NoteDiskFailure(status.error());
   return MoveToMemory();
 }
 
 Status DiskInstanceWriter::MoveToMemory() {
+  if (const int fault = FaultPoint("cache.memory.create"); fault != 0)
+    return Fail(Errc::kInternal, DiskError(fault, "memory file").message);
   UniqueFd memory(::memfd_create("tciafs-instance", MFD_CLOEXEC));
   if (!memory.valid()) return Fail(Errc::kInternal, DiskError(errno, "memory file").message);
   TCIAFS_TRY(fetch_->cache.ClaimMemory(written_bytes_));
@@ -152,6 +160,7 @@ Result<std::shared_ptr<StoredInstance>> DiskInstanceWriter::PublishOnDisk(
     const InstanceEntry& entry) {
   const std::string path = fetch_->InstancePath(sop_);
   if (path_ != path) TCIAFS_TRY(fetch_->cache.disk().Rename(path_, path));
+  CommitStep("cache.instance.renamed");
   path_ = path;  // from here on this is what a failure has to remove
   TCIAFS_ASSIGN(auto published, fetch_->Publish(sop_, fd_, entry, was_known_));
   published_ = true;

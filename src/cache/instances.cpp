@@ -7,6 +7,7 @@
 #include "cache/disk_block_cache.h"
 #include "cache/disk_errors.h"
 #include "cache/series_writer.h"
+#include "tciafs/util/fault_point.h"
 #include "tciafs/util/log.h"
 
 namespace tciafs::cache {
@@ -112,6 +113,7 @@ Status DiskBlockCache::RemoveInstance(const Removal& removal) {
   if (stored) {
     const auto path = layout_.SeriesDirectory(series->id) + "/" + InstanceFileName(sop);
     const Status status = disk_->Remove(path);
+    CommitStep("cache.withdraw.file_removed");
     removed = status.has_value();
     if (!removed) NoteDiskFailure(status.error());
   }

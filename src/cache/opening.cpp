@@ -12,6 +12,7 @@
 #include "cache/disk_block_cache.h"
 #include "cache/disk_errors.h"
 #include "cache/recovery.h"
+#include "tciafs/util/fault_point.h"
 #include "tciafs/util/log.h"
 #include "tciafs/util/text.h"
 
@@ -70,7 +71,10 @@ Status WriteFormat(Disk& disk, const Layout& layout) {
   const std::string text = std::string(kFormatName) + std::to_string(kFormatVersion) + "\n";
   TCIAFS_ASSIGN(const UniqueFd fd, disk.Create(temporary));
   TCIAFS_TRY(disk.Write(fd.get(), 0, AsBytes(text)));
-  return disk.Rename(temporary, layout.format_file());
+  CommitStep("cache.format.written");
+  TCIAFS_TRY(disk.Rename(temporary, layout.format_file()));
+  CommitStep("cache.format.renamed");
+  return {};
 }
 
 // Without its index the data is nothing: the files go, the index is kept for whoever wants to see.
@@ -81,9 +85,12 @@ Status SetAside(const Layout& layout, std::string_view why) {
   std::error_code code;
   fs::remove_all(aside, code);
   TCIAFS_TRY(Check(code, aside));
+  CommitStep("cache.set_aside.old_gone");
   if (fs::exists(layout.index_directory(), code)) fs::rename(layout.index_directory(), aside, code);
   TCIAFS_TRY(Check(code, aside));
+  CommitStep("cache.set_aside.index_moved");
   fs::remove_all(layout.series_root(), code);
+  CommitStep("cache.set_aside.series_removed");
   return Check(code, layout.series_root());
 }
 
@@ -194,6 +201,7 @@ Result<std::unique_ptr<BlockCache>> Open(Opening opening) {
   const fs::path parent = fs::path(layout.root()).parent_path();
   if (!parent.empty()) fs::create_directories(parent, code);
   TCIAFS_TRY(opening.disk->MakeDirectory(layout.root()));
+  CommitStep("cache.open.directory_made");
   TCIAFS_ASSIGN(OwnerLock owner, OwnerLock::Take(layout.lock_file()));
   TCIAFS_ASSIGN(const int format, FormatVersion(*opening.disk, layout));
   if (format > kFormatVersion) {
@@ -201,18 +209,23 @@ Result<std::unique_ptr<BlockCache>> Open(Opening opening) {
                                         std::to_string(format) + ", this one knows " +
                                         std::to_string(kFormatVersion) + ")");
   }
+  CommitStep("cache.open.locked");
   TCIAFS_TRY(owner.Write(OwnerLock::Stage::kChecking));
+  CommitStep("cache.open.checking");
   TCIAFS_TRY(opening.disk->MakeDirectory(layout.series_root()));
   TCIAFS_ASSIGN(Loaded loaded, LoadOrStartAnew(opening, owner, format));
   if (format != kFormatVersion) TCIAFS_TRY(WriteFormat(*opening.disk, layout));
+  CommitStep("cache.open.loaded");
   const int64_t fixed_bytes = FixedBytes(opening);
   TCIAFS_TRY(owner.Write(OwnerLock::Stage::kRunning));
+  CommitStep("cache.open.running");
   auto cache =
       std::make_unique<DiskBlockCache>(opening.options, opening.clock, std::move(opening.disk),
                                        std::move(owner), std::move(loaded.index));
   cache->ClaimSpace(fixed_bytes);
   for (SeriesEntry& entry : loaded.series) cache->Adopt(std::move(entry));
   cache->Trim();
+  CommitStep("cache.open.trimmed");
   return cache;
 }
 

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "cache/disk_errors.h"
+#include "tciafs/util/fault_point.h"
 #include "tciafs/util/text.h"
 
 namespace tciafs::cache {
@@ -55,6 +56,8 @@ Status OwnerLock::Write(Stage stage) {
                                                            : kClosed;
   const std::string text = fmt::format("{} {} {}\n", ::getpid(), name,
                                        stage == Stage::kChecking ? died_checking_ + 1 : 0);
+  if (const int fault = FaultPoint("cache.lock.write"); fault != 0)
+    return Fail(DiskError(fault, "lock"));
   if (::pwrite(fd_.get(), text.data(), text.size(), 0) < 0 ||
       ::ftruncate(fd_.get(), static_cast<off_t>(text.size())) != 0)
     return Fail(DiskError(errno, "lock"));

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "cache/journal.h"
+#include "tciafs/util/fault_point.h"
 #include "tciafs/util/log.h"
 
 namespace tciafs::cache {
@@ -68,13 +69,16 @@ Result<SeriesEntry> RecoverSeries(Disk& disk, const Layout& layout, Index& index
       changes.instances.emplace_back(InstanceKey(id, sop), instance);
     return changes;
   }));
+  CommitStep("cache.recover.committed");
   size_t removed = 0;
   for (const auto& [name, size] : files) {
     if (kept.count(name) != 0) continue;
     TCIAFS_TRY(disk.Remove(directory + "/" + name));
+    CommitStep("cache.recover.file_removed");
     ++removed;
   }
   if (kept.empty()) TCIAFS_TRY(disk.RemoveDirectory(directory));
+  CommitStep("cache.recover.done");
   LogInfo("cache: series {} was being written: {} instances kept, {} files removed",
           entry.key.series.text(), entry.present, removed);
   return entry;
@@ -105,6 +109,7 @@ Status RemoveSeries(Disk& disk, const Layout& layout, Index& index, const Series
     changes.series_gone.push_back(series);
     return changes;
   }));
+  CommitStep("cache.recover.series_forgotten");
   if (series.size() != kSeriesIdBytes) return {};
   const std::string directory = layout.SeriesDirectory(series);
   TCIAFS_ASSIGN(const auto files, ListFiles(disk, directory));

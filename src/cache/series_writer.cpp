@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "tciafs/util/fault_point.h"
+
 namespace tciafs::cache {
 namespace {
 
@@ -19,6 +21,7 @@ SeriesFetch::~SeriesFetch() {
     settled = cache.NothingPending(*series);
     MutexLock lock(mutex_);
     if (settled) settled = journal_->Remove().has_value();
+    CommitStep("cache.fetch.journal_removed");
     if (settled) {
       cache.Unclaim(journal_bytes_);
     } else {
@@ -64,6 +67,7 @@ Result<std::shared_ptr<StoredInstance>> SeriesFetch::Publish(const source::SopUi
       cache.Unclaim(growth_bytes);
       return Fail(std::move(status).error());
     }
+    CommitStep("cache.instance.journaled");
     published = cache.Add(series, sop, std::move(fd), entry, was_known,
                           StoredInstance::Backing::kDisk, growth_bytes);
     settle = ++unsettled_ >= kUnsettledMax;
@@ -78,6 +82,7 @@ Status SeriesFetch::Settle() {
   if (!journal_ || !cache.NothingPending(*series)) return {};
   unsettled_ = 0;
   TCIAFS_TRY(journal_->Clear());
+  CommitStep("cache.fetch.journal_cleared");
   cache.Unclaim(std::exchange(journal_bytes_, 0));
   return {};
 }

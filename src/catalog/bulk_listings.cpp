@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "tciafs/catalog/names.h"
+#include "tciafs/util/fault_point.h"
 #include "tciafs/util/log.h"
 
 namespace tciafs::catalog {
@@ -89,6 +90,7 @@ Status BulkListings::Flush(Bulk& bulk) {
   TCIAFS_ASSIGN(DirectoryWrite write, context_.store.Begin());
   TCIAFS_TRY(write.Stage(bulk.prefix, bulk.pending));
   TCIAFS_TRY(write.Commit());
+  CommitStep("catalog.bulk.staged");
   bulk.pending.Clear();
   return {};
 }
@@ -137,6 +139,7 @@ Result<bool> BulkListings::ApplyChunk(Bulk& bulk) {
     bulk.short_of.insert(is_study ? context_.Key(ParentOf(directory.path)) : key);
   }
   TCIAFS_TRY(write.Commit());
+  CommitStep("catalog.bulk.unstaged");
   context_.Publish(write);
   return true;
 }
@@ -207,6 +210,7 @@ Result<std::string> BulkListings::ApplyAbsentChunk(const Bulk& bulk, const std::
   }
   if (next.empty() && bulk.IsWhole()) TCIAFS_TRY(write.MarkBulk(bulk.key, bulk.started_unix_ms));
   TCIAFS_TRY(write.Commit());
+  CommitStep("catalog.bulk.settled");
   context_.Publish(write);
   return next;
 }

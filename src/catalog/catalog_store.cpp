@@ -6,6 +6,7 @@
 
 #include "catalog/tables.h"
 #include "tciafs/catalog/lmdb_catalog.h"
+#include "tciafs/util/fault_point.h"
 #include "tciafs/util/log.h"
 
 namespace tciafs::catalog {
@@ -42,6 +43,7 @@ Result<EnvironmentPtr> OpenPrepared(const std::string& directory) {
   options.tables = CatalogTableNames();
   TCIAFS_ASSIGN(EnvironmentPtr environment, store::Environment::Open(options));
   TCIAFS_TRY(PrepareTables(*environment));
+  CommitStep("catalog.prepared");
   return environment;
 }
 
@@ -50,7 +52,9 @@ Status SetAside(const std::string& directory) {
   std::error_code error;
   std::filesystem::rename(path / kDataFile, path / kSetAsideFile, error);
   if (error) return Fail(Errc::kInternal, directory + ": cannot set it aside: " + error.message());
+  CommitStep("catalog.set_aside.moved");
   std::filesystem::remove(path / kLockFile, error);
+  CommitStep("catalog.set_aside.done");
   return {};
 }
 
@@ -84,7 +88,9 @@ std::string CatalogStore::Load(const std::string& key) const {
 Status CatalogStore::Save(const std::string& key, const std::string& value) {
   TCIAFS_ASSIGN(store::WriteTxn txn, environment_->Write());
   TCIAFS_TRY(txn.Put(TableOf(*environment_, CatalogTable::kMeta), kMemoryPrefix + key, value));
-  return txn.Commit();
+  TCIAFS_TRY(txn.Commit());
+  CommitStep("catalog.memory.saved");
+  return {};
 }
 
 int64_t CatalogStore::used_bytes() const { return environment_->used_bytes(); }

@@ -2,6 +2,7 @@
 // Copyright the tciafs authors
 #include "catalog/context.h"
 
+#include "tciafs/util/fault_point.h"
 #include "tciafs/util/log.h"
 
 namespace tciafs::catalog {
@@ -47,6 +48,7 @@ void CatalogContext::ClearNext() {
     TCIAFS_ASSIGN(DirectoryWrite write, store.Begin());
     TCIAFS_ASSIGN(const bool more, write.ClearRemoved(kKeysPerClearing));
     TCIAFS_TRY(write.Commit());
+    CommitStep("catalog.cleared");
     listings.Forget(write.TakeTouched());
     return more;
   }();

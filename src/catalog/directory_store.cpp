@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "tciafs/catalog/names.h"
+#include "tciafs/util/fault_point.h"
 
 namespace tciafs::catalog {
 namespace {
@@ -145,6 +146,13 @@ Result<DirectoryWrite> DirectoryStore::Begin() {
 
 DirectoryWrite::DirectoryWrite(const DirectoryStore& store, store::WriteTxn txn)
     : store_(&store), txn_(std::move(txn)) {}
+
+Status DirectoryWrite::Commit() {
+  CommitStep("catalog.commit");
+  TCIAFS_TRY(txn_.Commit());
+  CommitStep("catalog.committed");
+  return {};
+}
 
 std::optional<ListingState> DirectoryWrite::State(const DirectoryKey& key) const {
   return StateIn(txn_, table(CatalogTable::kListings), key);

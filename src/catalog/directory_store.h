@@ -109,7 +109,7 @@ class DirectoryWrite {
   std::optional<ListingState> State(const DirectoryKey& key) const;
   bool Contains(const DirectoryKey& directory, std::string_view name) const;
 
-  Status Commit() { return txn_.Commit(); }
+  Status Commit();
   // What this transaction changes; true once it is committed.
   std::vector<DirectoryKey> TakeTouched() { return std::move(touched_); }
   std::vector<Change> TakeChanges() { return std::exchange(changes_, {}); }

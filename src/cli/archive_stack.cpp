@@ -21,6 +21,7 @@
 #include "tciafs/nbia/nbia_source.h"
 #include "tciafs/util/clock.h"
 #include "tciafs/util/executor.h"
+#include "tciafs/util/fault_point.h"
 #include "tciafs/util/log.h"
 #include "tciafs/util/text.h"
 
@@ -127,6 +128,7 @@ Outcome<void> ArchiveStack::Parts::OpenStorage(const MountSettings& settings) {
   auto opened = cache::OpenDiskCache(ToCacheOptions(settings), clock);
   if (!opened) return CacheFailure(settings.cache_dir, opened.error().message);
   cache = *std::move(opened);
+  CommitStep("daemon.cache_opened");
   auto opened_store = catalog::CatalogStore::Open(settings.cache_dir + "/catalog");
   if (!opened_store) return CacheFailure(settings.cache_dir, opened_store.error().message);
   store = *std::move(opened_store);

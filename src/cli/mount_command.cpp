@@ -18,6 +18,7 @@
 #include "cli/runtime_state.h"
 #include "tciafs/fuse/session.h"
 #include "tciafs/util/clock.h"
+#include "tciafs/util/fault_point.h"
 #include "tciafs/util/log.h"
 #include "tciafs/util/mutex.h"
 
@@ -158,8 +159,10 @@ Outcome<void> Serve(const MountSettings& settings, const Caller& caller, Reporte
   if (auto logging = StartLog(settings); !logging) return logging;
   auto stack = ArchiveStack::Build(settings, caller);
   if (!stack) return tl::unexpected(stack.error());
+  CommitStep("daemon.assembled");
   auto session = fuse::Session::Mount(ToSessionOptions(settings), (*stack)->filesystem());
   if (!session) return FailWith(ExitCode::kCannotMount, session.error().message);
+  CommitStep("daemon.mounted");
   auto record = RuntimeRecord::Write(settings.mountpoint, caller);
   if (!record) LogWarning("{}; umount cannot wait for this mount's end", record.error().message);
 
@@ -179,15 +182,20 @@ Outcome<void> Serve(const MountSettings& settings, const Caller& caller, Reporte
           reporter.Warn(problem);
         }
       }
+      CommitStep("daemon.ready");
       reporter.Ready();
     });
     LogInfo("mounted on {}", settings.mountpoint);
     ended = (*session)->Run();
   }
   limit.Start();
+  CommitStep("daemon.loop_ended");
   (*stack)->Shutdown();
+  CommitStep("daemon.shut_down");
   session->reset();
+  CommitStep("daemon.unmounted");
   stack->reset();
+  CommitStep("daemon.closed");
   LogInfo("unmounted {}", settings.mountpoint);
   if (!ended) return FailWith(ExitCode::kFailed, ended.error().message);
   return {};

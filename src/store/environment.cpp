@@ -11,6 +11,7 @@
 
 #include "store/lmdb_errors.h"
 #include "store/transaction.h"
+#include "tciafs/util/fault_point.h"
 #include "tciafs/util/log.h"
 
 namespace tciafs::store {
@@ -112,10 +113,14 @@ Environment::Environment(std::unique_ptr<State> state) : state_(std::move(state)
 Environment::~Environment() = default;
 
 Result<std::unique_ptr<Environment>> Environment::Open(const EnvironmentOptions& options) {
+  if (const int fault = FaultPoint("store.open"); fault != 0)
+    return Fail(LmdbError(fault, options.directory));
   TCIAFS_TRY(MakeDirectory(options.directory));
+  CommitStep("store.directory_made");
   auto state = std::make_unique<State>();
   state->directory = options.directory;
   TCIAFS_ASSIGN(state->env, OpenEnv(options, options.map_bytes_max));
+  CommitStep("store.opened");
   int dead_readers = 0;
   mdb_reader_check(state->env.get(), &dead_readers);
   TCIAFS_TRY(PadToLastPage(state->env.get(), options.directory));
@@ -159,6 +164,8 @@ int64_t Environment::file_bytes() const {
 }
 
 Status Environment::Sync() {
+  if (const int fault = FaultPoint("store.sync"); fault != 0)
+    return Fail(LmdbError(fault, state_->directory));
   const int code = mdb_env_sync(state_->env.get(), 1);
   if (code != MDB_SUCCESS) return Fail(LmdbError(code, state_->directory));
   return {};

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "store/lmdb_errors.h"
+#include "tciafs/util/fault_point.h"
 
 namespace tciafs::store {
 namespace {
@@ -139,7 +140,10 @@ Status WriteTxn::Commit() {
   if (!handle_) return Ended();
   const std::unique_ptr<Handle> handle = std::move(handle_);
   if (handle->failure) return Fail(*handle->failure);
+  if (const int fault = FaultPoint("store.commit"); fault != 0)
+    return Fail(LmdbError(fault, "commit"));
   const int code = mdb_txn_commit(std::exchange(handle->txn, nullptr));
+  CommitStep("store.committed");
   if (code != MDB_SUCCESS) return Fail(LmdbError(code, "commit"));
   return {};
 }
