@@ -15,8 +15,10 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(tciafs_warnings INTERFACE -Wno-maybe-uninitialized)
 endif()
 if(TCIAFS_SANITIZE)
-  add_compile_options(-fsanitize=${TCIAFS_SANITIZE} -fno-omit-frame-pointer)
-  add_link_options(-fsanitize=${TCIAFS_SANITIZE})
+  # libFuzzer's main goes into the fuzz targets alone (tests/fuzz); all else is only watched by it.
+  string(REGEX REPLACE "fuzzer(,|$)" "fuzzer-no-link\\1" sanitizers "${TCIAFS_SANITIZE}")
+  add_compile_options(-fsanitize=${sanitizers} -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${sanitizers})
 endif()
 
 # The part of catalog that is pure names and paths, so that vfs can use it without the store.
