@@ -32,7 +32,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 
 
-def _die_with_parent(signal_number):
+def die_with_parent(signal_number):
     def prepare():
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal_number)
     return prepare
@@ -80,7 +80,7 @@ class Archive:
         self.process = subprocess.Popen(
             [ARCHIVE, "--port", port, "--ready-file", self._ready_file, *self._arguments],
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
-            preexec_fn=_die_with_parent(signal.SIGKILL))
+            preexec_fn=die_with_parent(signal.SIGKILL))
         wait_for(lambda: os.path.exists(self._ready_file) or self.process.poll() is not None,
                  "the test archive listens")
         if self.process.poll() is not None:
@@ -90,7 +90,7 @@ class Archive:
             self.url = ready.read().strip()
         parts = urllib.parse.urlsplit(self.url)
         self.port = parts.port
-        self._control = f"{parts.scheme}://{parts.netloc}/_test/"
+        self.control_url = f"{parts.scheme}://{parts.netloc}/_test/"
 
     def stop(self):
         if self.process.poll() is None:
@@ -112,7 +112,7 @@ class Archive:
 
     def _request(self, path, body=None):
         data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(self._control + path, data, timeout=WAIT_S) as answer:
+        with urllib.request.urlopen(self.control_url + path, data, timeout=WAIT_S) as answer:
             return answer.read()
 
     def counters(self):
@@ -164,7 +164,7 @@ class Mount:
         self.process = subprocess.Popen(
             words + [str(argument) for argument in arguments] + [mountpoint],
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
-            env=clean_environment(environment), preexec_fn=_die_with_parent(signal.SIGTERM))
+            env=clean_environment(environment), preexec_fn=die_with_parent(signal.SIGTERM))
         try:
             wait_for(lambda: is_mounted(mountpoint) or self.process.poll() is not None, "mounted")
         except AssertionError:
@@ -252,7 +252,7 @@ class MountCase(unittest.TestCase):
 
     def background(self, *command, **options):
         process = subprocess.Popen([str(word) for word in command],
-                                   preexec_fn=_die_with_parent(signal.SIGKILL), **options)
+                                   preexec_fn=die_with_parent(signal.SIGKILL), **options)
 
         def end():
             if process.poll() is None:
@@ -286,9 +286,14 @@ def walk_files(top):
     return found
 
 
-def main():
+def require_fuse():
+    """Ends the test as skipped, or as failed where it may not be, if nothing can be mounted."""
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
         if os.environ.get("TCIAFS_REQUIRE_FUSE"):
             sys.exit("/dev/fuse is not there, and these tests may not be skipped")
         sys.exit(77)
+
+
+def main():
+    require_fuse()
     unittest.main(verbosity=2)
