@@ -10,20 +10,31 @@
 #include "tciafs/util/text.h"
 
 namespace tciafs::http {
+namespace {
+
+// Blanks before the line end make it the continuation of a field (RFC 9112 section 5.2).
+bool IsEnd(std::string_view line) { return line == "\r\n" || line == "\n"; }
+
+}  // namespace
 
 HeadParser::Progress HeadParser::OnLine(std::string_view line) {
   size_bytes_ += line.size();
   if (size_bytes_ > kHeaderBytesMax) return Progress::kTooLarge;
   if (complete_) return Progress::kMore;
-  if (line.starts_with("HTTP/")) {
-    ParseStatusLine(line);
+  // Only where one is due: a field may begin so too.
+  if (expects_status_line_) {
+    expects_status_line_ = line.empty() || IsEnd(line);
+    if (!expects_status_line_) ParseStatusLine(line);
     return Progress::kMore;
   }
-  if (!TrimBlanks(line).empty()) {
+  if (!IsEnd(line)) {
     ParseField(line);
     return Progress::kMore;
   }
-  if (head_.status < 200) return Progress::kMore;
+  if (head_.status < 200) {
+    expects_status_line_ = true;
+    return Progress::kMore;
+  }
   complete_ = true;
   return Progress::kComplete;
 }
@@ -39,7 +50,10 @@ void HeadParser::ParseStatusLine(std::string_view line) {
 void HeadParser::ParseField(std::string_view line) {
   const bool folded = line.front() == ' ' || line.front() == '\t';
   if (folded) {
-    if (!head_.headers.empty()) head_.headers.back().second += " " + std::string(TrimBlanks(line));
+    const auto more = TrimBlanks(line);
+    if (head_.headers.empty() || more.empty()) return;
+    std::string& value = head_.headers.back().second;
+    value.append(value.empty() ? "" : " ").append(more);
     return;
   }
   const auto colon = line.find(':');

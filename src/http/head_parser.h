@@ -30,6 +30,7 @@ class HeadParser {
 
   ResponseHead head_;
   size_t size_bytes_ = 0;
+  bool expects_status_line_ = true;
   bool complete_ = false;
 };
 

@@ -90,9 +90,135 @@ def zips():
     yield "trailing.zip", Zip().add("a", text).end() + b"\0"
 
 
+# ---- DICOM ----
+
+def element(group, number, vr, value, order="<", implicit=False):
+    value = value.encode() if isinstance(value, str) else value
+    if len(value) % 2:
+        value += b"\0" if vr in ("UI", "OB", "UN", "") else b" "
+    tag = struct.pack(order + "HH", group, number)
+    if implicit:
+        return tag + struct.pack(order + "I", len(value)) + value
+    if vr in ("OB", "OW", "SQ", "UN"):
+        return tag + vr.encode() + struct.pack(order + "HI", 0, len(value)) + value
+    return tag + vr.encode() + struct.pack(order + "H", len(value)) + value
+
+
+def dicom(sop, syntax="1.2.840.10008.1.2.1", order="<", implicit=False, preamble=True, meta_sop=None,
+          before=b"", pixels=b"pixels"):
+    meta = element(2, 1, "OB", b"\0\1") + element(2, 3, "UI", meta_sop or sop) + element(
+        2, 0x10, "UI", syntax)
+    meta = element(2, 0, "UL", struct.pack("<I", len(meta))) + meta
+    body = before + element(8, 0x16, "UI", "1.2.840.10008.5.1.4.1.1.2", order, implicit)
+    if sop:
+        body += element(8, 0x18, "UI", sop, order, implicit)
+    body += element(8, 0x60, "CS", "CT", order, implicit) + pixels
+    return (bytes(128) + b"DICM" + meta if preamble else b"") + body
+
+
+def heads():
+    sop = "1.3.6.1.4.1.14519.5.2.1.7"
+    sequence = (struct.pack("<HH", 8, 6) + b"SQ" + struct.pack("<HI", 0, 0xFFFFFFFF) +
+                struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF) + element(8, 0x100, "SH", "A") +
+                struct.pack("<HHI", 0xFFFE, 0xE00D, 0) + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0))
+    unknown = (struct.pack("<HH", 8, 7) + b"UN" + struct.pack("<HI", 0, 0xFFFFFFFF) +
+               struct.pack("<HHI", 0xFFFE, 0xE000, 10) + element(8, 0x100, "", b"AB", implicit=True) +
+               struct.pack("<HHI", 0xFFFE, 0xE0DD, 0))
+    yield "explicit.dcm", dicom(sop)
+    yield "implicit.dcm", dicom(sop, "1.2.840.10008.1.2", implicit=True)
+    yield "big_endian.dcm", dicom(sop, "1.2.840.10008.1.2.2", order=">")
+    yield "bare.dcm", dicom(sop, preamble=False)
+    yield "bare_implicit.dcm", dicom(sop, preamble=False, implicit=True)
+    yield "sequence.dcm", dicom(sop, before=sequence)
+    yield "unknown.dcm", dicom(sop, before=unknown)
+    yield "meta_only.dcm", dicom("", meta_sop=sop)
+    yield "deflated.dcm", dicom("", "1.2.840.10008.1.2.1.99", meta_sop=sop)
+    yield "other_meta.dcm", dicom(sop, meta_sop="9.9.9")
+    yield "slash.dcm", dicom("../etc/passwd")
+    yield "cut.dcm", dicom(sop)[:300]
+    yield "built_explicit", bytes([9, 1, 2, 3, 4, 65, 3]) + b"abc" + bytes([1, 2, 3]) + b"xyz"
+    yield "built_implicit", bytes([3, 9, 0, 0, 0, 0, 0, 1, 1, 4]) + b"abcdtail"
+    yield "built_big_endian", bytes([21, 9, 9, 9, 9, 0, 0, 1, 3, 5]) + b"uvwxyz"
+    yield "built_bare", bytes([0, 9, 9, 9, 9, 1, 0, 5]) + b"uvwxyz"
+
+
+# ---- HTTP ----
+
+HEADS = {
+    "plain": "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX: y\r\n\r\n",
+    "interim": "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200\r\nServer: nginx\r\n\r\nTrailer: 1\r\n",
+    "folded": "HTTP/2 429\r\nRetry-After: 120\r\n\tmore\r\n  : odd\r\nnocolon\r\n\r\n",
+    "retry_seconds": "120",
+    "retry_long": "99999999999999999999",
+    "retry_date": "Fri, 07 Nov 2036 23:59:59 GMT",
+    "retry_past": "Fri, 07 Nov 1997 23:59:59 GMT",
+    "absolute": "https://Archive.example:443/a%20b?c=d#e",
+    "relative": "../v2/getSeries?x=y z",
+    "other_scheme": "file:///etc/passwd",
+    "user": "http://user:secret@host/",
+    "six": "https://[::1]:8080/",
+    "no_scheme": "//elsewhere.example/path",
+    "folded_empty": "HTTP/1.1 503\r\nRetry-After:\r\n 5\r\n \r\n\t6\r\n\r\n",
+    "header_named_http": "HTTP/1.1 200 OK\r\nHTTP/x: y\r\n\r\n",
+}
+
+NAMES = {
+    "collection": "\x0eTCGA-PRAD & /x\x08.hidden%",
+    "dots": "\x01.\x02..",
+    "encoded": "%2E%2Fa%25",
+    "lower_hex": "%2e%2f",
+    "instance": "1.2.840.dcm",
+    "controls": "\x04a\nb\x00\x04a\x7f\x1f ",
+    "same": "\x03abc\x03abc",
+    "case": "\x03abc\x03aBc",
+    "latin": b"\x05caf\xe9!\x05caf\xc3\xa9",
+}
+
+
+# ---- records ----
+
+def catalog_records():
+    def zigzag(value):
+        return varint(value << 1 if value >= 0 else (-value << 1) - 1)
+
+    def varint(value):
+        out = b""
+        while value >= 0x80:
+            out += bytes([value & 0x7F | 0x80])
+            value >>= 7
+        return out + bytes([value])
+
+    attributes = (varint(3) + bytes([3]) + varint(0 << 3 | 2) + bytes([5]) + varint(2 << 3) + b"CT" +
+                  bytes([16]) + varint(1) + b"12345678")
+    yield "row", b"\1\7" + zigzag(1700000000) + zigzag(524288) + varint(10) + b"2020-01-02" + zigzag(
+        133) + zigzag(-1) + attributes
+    yield "row_missing", b"\1\x08" + zigzag(1700000000000)
+    yield "attributes", attributes
+    yield "literal_name", varint(1) + b"\0" + varint(5) + b"Zweck" + varint(3 << 3 | 4) + b"123"
+    yield "state", b"\1\3" + b"".join(zigzag(n) for n in (1700000000000, 3, 12, 0, 0))
+    yield "values", bytes(range(8)) + bytes(8) + b"\x0a2020-01-02" + bytes(20) + bytes(
+        [0, 3]) + b"abc" + bytes([0x22, 4, 0]) + b"text" + bytes([0x47, 2]) + b"ab" + bytes([0xA2, 1, 0, 9])
+
+
+def cache_records():
+    body = b"\1\3" + struct.pack("<q", 2 << 20) + bytes.fromhex("0123456789abcdef" * 2) + struct.pack(
+        "<QQ", 1, 2)
+    yield "instance", b"\x06key123" + body
+    yield "absent", b"\x06key123\1\0" + struct.pack("<q", 12345)
+    yield "series", (b"\0\1\6" + b"\x05scope\0\0\0\0\0\0\0" + b"\x031.2" + bytes(7) + b"\0" * 8 +
+                     struct.pack("<qqqqqq", 1, 2, 3, 4, 5, 6))
+    yield "values", struct.pack("<Q", 123456789) + b"\x05scope\x031.2\x0a2020-01-02" + bytes(
+        range(64)) + b"\1\0\0\x20\1" + bytes(range(40))
+    yield "journal", struct.pack("<Q", 77777777777) + b"\x031.2\1\0\0\x10\1" + bytes(8) + (
+        b"\x031.3\0\5\0\0\0" b"\x031.4\1\0\0\x21\0" + bytes(range(24)))
+
+
 def main():
-    for name, content in zips():
-        made("zip_stream", name, content)
+    for target, files in (("zip_stream", zips()), ("dicom_head", heads()), ("http_head", HEADS.items()),
+                          ("names", NAMES.items()), ("catalog_records", catalog_records()),
+                          ("cache_records", cache_records())):
+        for name, content in files:
+            made(target, name, content)
     for old in CORPUS.glob("*/*"):
         if not old.name.startswith("found-") and (old.parent.name, old.name) not in MADE:
             old.unlink()

@@ -25,7 +25,7 @@
 namespace tciafs::fuzz {
 namespace {
 
-constexpr size_t kMutationsDefault = 2000;
+constexpr size_t kMutationsDefault = 20'000;
 constexpr size_t kInputBytesMax = 64 << 10;
 
 struct Input {
@@ -68,8 +68,8 @@ void Run(const std::string& name, const std::string& bytes) {
 }
 
 std::string Mutated(const std::vector<Input>& corpus, size_t index, Dice& dice) {
-  constexpr unsigned char kTelling[] = {0, 1, 0x7f, 0x80, 0xff, '"', '{', '}', '[', ']', '%', '/',
-                                        '\\', '\n', ' ', ',', ':', '=', '.', '-'};
+  constexpr unsigned char kTelling[] = {0,   1,   0x7f, 0x80, 0xff, '"', '{', '}', '[', ']',
+                                        '%', '/', '\\', '\n', ' ',  ',', ':', '=', '.', '-'};
   std::string bytes = corpus[index].bytes;
   const size_t changes = 1 + dice.Below(4);
   for (size_t i = 0; i < changes; ++i) {

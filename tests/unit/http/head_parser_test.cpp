@@ -30,6 +30,19 @@ TEST(HeadParser, SkipsInterimAnswersAndTrailers) {
   EXPECT_EQ(parser.head().headers.size(), 2u);
 }
 
+// A field that begins like a status line, one that is folded over a blank line, an empty one.
+TEST(HeadParser, OddFieldsAreFields) {
+  HeadParser parser;
+  for (const char* line : {"HTTP/1.1 200 OK\r\n", "HTTP/9: x\r\n", "Folded:\r\n", " \t\r\n",
+                           "\tto here\r\n", "Retry-After: 7\r\n"})
+    EXPECT_EQ(parser.OnLine(line), Progress::kMore) << line;
+  EXPECT_EQ(parser.OnLine("\r\n"), Progress::kComplete);
+  EXPECT_EQ(parser.head().status, 200);
+  EXPECT_EQ(parser.head().Header("http/9"), "x");
+  EXPECT_EQ(parser.head().Header("folded"), "to here");
+  EXPECT_EQ(parser.head().Header("retry-after"), "7");
+}
+
 TEST(HeadParser, LimitsAllLinesTogether) {
   HeadParser parser;
   const std::string line(1024, 'h');
