@@ -46,11 +46,10 @@ class HandleTable {
 
 class FileHandle {
  public:
-  FileHandle(NodeId of_node, uint32_t node_generation, std::shared_ptr<cache::InstanceFile> file)
-      : node(of_node), generation(node_generation), file_(std::move(file)) {}
+  FileHandle(NodeId of_node, std::shared_ptr<cache::InstanceFile> file)
+      : node(of_node), file_(std::move(file)) {}
 
   const NodeId node;
-  const uint32_t generation;  // of the node, when it was opened
 
   std::shared_ptr<cache::InstanceFile> file() const {
     MutexLock lock(mutex_);

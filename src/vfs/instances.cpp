@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the tciafs authors
 //
-// The difficulty: the kernel keeps one page cache and one size per inode, whatever handle filled
+// The difficulty: the kernel keeps one page cache and one size per node, whatever handle filled
 // them, while the archive may replace an instance at any time, and may advertise sizes that are not
-// so. The answers: every content that is opened is compared with the one before (Settle); a handle
-// of other content is stale from then on; a size the kernel believes in wrongly is taken back
-// before the open is answered.
+// so. The answers: every content that is opened is compared with the one before (Settle); where
+// that one is still open, the new content gets a node of its own; a size the kernel believes in
+// wrongly is taken back before the open is answered.
 #include "vfs/instances.h"
 
 #include <algorithm>
@@ -31,7 +31,10 @@ struct Settled {
   Installed installed;
 };
 
-// Acquires the instance behind a node and makes it the node's content.
+Error ReplacedError() { return {Errc::kStale, "the instance was replaced in the archive"}; }
+
+// Acquires the instance behind a node and makes it the node's content. kStale where handles of
+// other content are open: the kernel then asks for the name again, finds the new node, opens that.
 void Settle(const ContextRef& context, NodeId node, bool add_handle, std::stop_token stop,
             Callback<Settled> done) {
   const auto copy = context->nodes.Find(node);
@@ -51,6 +54,7 @@ void Settle(const ContextRef& context, NodeId node, bool add_handle, std::stop_t
             const Content content = ContentOf(file->size_bytes(), file->md5_hex(), version);
             const auto installed = alive->nodes.Install(node, content, changes, add_handle);
             if (!installed) return settled(Fail(GoneError()));
+            if (installed->parted) return settled(Fail(ReplacedError()));
             settled(Settled{std::move(file), *installed});
           }));
 }
@@ -63,8 +67,6 @@ Result<cache::FileRange> ReadRange(cache::InstanceFile& file, int64_t offset, in
 bool SameBytes(const cache::InstanceFile& a, const cache::InstanceFile& b) {
   return a.size_bytes() == b.size_bytes() && !a.md5_hex().empty() && a.md5_hex() == b.md5_hex();
 }
-
-Error ReplacedError() { return {Errc::kStale, "the instance was replaced in the archive"}; }
 
 struct ReadRequest {
   NodeId node = 0;
@@ -100,9 +102,6 @@ void ReadHandle(const ContextRef& context, std::shared_ptr<FileHandle> handle, R
                 std::stop_token stop, Callback<ReadReply> done) {
   FilePtr file = handle->file();
   auto range = ReadRange(*file, request.offset, request.size_bytes);
-  // After the read, so that no byte of old content is handed out once new content was opened.
-  if (!context->nodes.IsCurrent(handle->node, handle->generation))
-    return done(Fail(ReplacedError()));
   if (range) return done(ReadReply{*range, std::move(file)});
   if (range.error().code != Errc::kCorrupt || request.refetches_left == 0)
     return done(Fail(std::move(range).error()));
@@ -168,8 +167,8 @@ void OpenFile(const ContextRef& context, NodeId node, bool for_writing, std::sto
                const FilePtr grown = installed.grown ? settled.file : nullptr;
                OpenReply reply;
                reply.keep_cache = installed.keep_pages;
-               reply.handle = alive->files.Add(std::make_shared<FileHandle>(
-                   node, installed.generation, std::move(settled.file)));
+               reply.handle =
+                   alive->files.Add(std::make_shared<FileHandle>(node, std::move(settled.file)));
                if (!installed.size_corrected && !installed.replaced && !installed.grown)
                  return answer(reply);
                alive->invalidations->PostThen({Invalidation::Kind::kFile, node, "", nullptr, grown},
@@ -199,7 +198,7 @@ Result<AttributesReply> FileHandleAttributes(Context& context, NodeId node, Hand
   if (opened == nullptr || opened->node != node)
     return Fail(Errc::kInvalidArgument, "no such handle");
   const auto copy = context.nodes.Find(node);
-  if (!copy || !context.nodes.IsCurrent(node, opened->generation)) return Fail(ReplacedError());
+  if (!copy) return Fail(GoneError());
   const InstanceSize size =
       context.nodes.Tell(node, {opened->file()->size_bytes(), SizeOrigin::kExact});
   return AttributesReply{FileAttributes(context.options, copy->inode, copy->modified_s, size.bytes),

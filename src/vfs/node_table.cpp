@@ -229,8 +229,11 @@ std::optional<Installed> NodeTable::Install(NodeId id, const Content& content,
     installed.keep_pages = SameContent(node->content, content);
     installed.replaced = !installed.keep_pages;
   }
-  if (installed.replaced) ++node->generation;
-  installed.generation = node->generation;
+  if (installed.replaced && node->handles > 0) {
+    children_.erase(node);
+    node->superseded = true;
+    return Installed{.parted = true};
+  }
   installed.size_corrected = node->told_bytes >= 0 && node->told_bytes != content.size_bytes;
   installed.grown = node->believed_bytes >= 0 && node->believed_bytes < content.size_bytes;
   if (add_handle) ++node->handles;
@@ -238,12 +241,6 @@ std::optional<Installed> NodeTable::Install(NodeId id, const Content& content,
   node->superseded = changes_before != changes_;
   node->content_current = !node->superseded || node->handles > 0;
   return installed;
-}
-
-bool NodeTable::IsCurrent(NodeId id, uint32_t generation) const {
-  MutexLock lock(mutex_);
-  const Node* node = FindNode(id);
-  return node != nullptr && node->generation == generation;
 }
 
 bool NodeTable::SwapListingVersion(NodeId id, int64_t version) {

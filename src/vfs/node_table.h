@@ -6,9 +6,10 @@
 // handles, or children in the table (their paths lead through it), and its memory goes with it.
 //
 // For a file it also keeps what the kernel was told of the size and which content was opened last,
-// so that a size that proves wrong, or content that was replaced, is noticed: each replacement
-// raises the node's generation, and a handle of an earlier generation is stale. When the archive
-// says that a series changed, open files stay what they are until somebody opens the new content.
+// so that a size that proves wrong, or content that was replaced, is noticed. The kernel keeps one
+// set of pages per node and hands them to every handle without asking, so a node with open handles
+// never changes its content: when an open brings another one, the name parts from the node and gets
+// a new one, and the old handles keep the old bytes.
 //
 // Thread-safe; one mutex, a leaf. Returns copies. Sizes in bytes, -1 where unknown.
 #pragma once
@@ -72,7 +73,7 @@ struct Entered {
 };
 
 struct Installed {
-  uint32_t generation = 0;
+  bool parted = false;          // not installed: handles of another content are open
   bool keep_pages = false;      // the content is that of the last open
   bool replaced = false;        // another content was open before
   bool size_corrected = false;  // the kernel was told another size as the truth
@@ -102,11 +103,11 @@ class NodeTable {
   // Changes applied so far: taken before the catalog is asked, it tells Install whether the answer
   // may have been overtaken by a change.
   uint64_t changes() const;
-  // The content an instance proved to have; with `add_handle`, counts a handle too. nullopt if the
-  // node is gone.
+  // The content an instance proved to have; with `add_handle`, counts a handle too. If handles of
+  // another content are open, the name parts from the node: the next Enter makes a new one. nullopt
+  // if the node is gone.
   std::optional<Installed> Install(NodeId id, const Content& content, uint64_t changes_before,
                                    bool add_handle);
-  bool IsCurrent(NodeId id, uint32_t generation) const;
 
   // True if the listing of the directory opened last had this version too. `version` is remembered.
   bool SwapListingVersion(NodeId id, int64_t version);
@@ -135,7 +136,6 @@ class NodeTable {
     int64_t believed_bytes = -1;   // the size the kernel heard last, estimates too
     int64_t listing_version = -1;  // of the open before; -1: none that can be relied on
     Content content;
-    uint32_t generation = 0;
     uint32_t handles = 0;
     uint32_t server = 0;
     catalog::Level level = catalog::Level::kRoot;

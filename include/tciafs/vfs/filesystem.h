@@ -143,6 +143,8 @@ class Filesystem {
   virtual void ReleaseDirectory(HandleId handle) = 0;
 
   // Brings the instance here if it is not; afterwards GetAttributes with the handle is exact.
+  // kStale also where the archive has replaced the instance while handles of the node are open:
+  // they keep the old bytes, and the name has a new node from now on, found by Lookup.
   virtual void Open(NodeId node, bool for_writing, std::stop_token stop,
                     Callback<OpenReply> done) = 0;
   virtual void Read(NodeId node, HandleId handle, int64_t offset, int64_t size_bytes,

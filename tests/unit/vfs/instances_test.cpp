@@ -95,7 +95,9 @@ TEST_F(InstancesTest, WithoutAnMd5TheVersionDecides) {
   SetBytes(sop, "bytes", false);
   const auto node = LookupInstance(sop);
   fs->Release(Open(node).handle);
-  EXPECT_TRUE(Open(node).keep_cache);
+  const auto again = Open(node);
+  EXPECT_TRUE(again.keep_cache);
+  fs->Release(again.handle);
   SetVersion("2021-01-01", 10, 1'000'000);
   EXPECT_FALSE(Open(node).keep_cache);
 }
@@ -134,7 +136,8 @@ TEST_F(InstancesTest, WithNobodyToTellOpenIsAnsweredAllTheSame) {
   EXPECT_TRUE(waiting.ok());
 }
 
-TEST_F(InstancesTest, AnEarlierHandleOfOtherContentIsStale) {
+// The kernel answers reads of any handle of a node from the pages of all of them.
+TEST_F(InstancesTest, NewContentGetsANodeOfItsOwnWhileTheOldIsOpen) {
   AddInstance(sop, 5);
   SetBytes(sop, "bytes");
   const auto node = LookupInstance(sop);
@@ -142,14 +145,32 @@ TEST_F(InstancesTest, AnEarlierHandleOfOtherContentIsStale) {
   SetVersion("2021-01-01", 10, 1'000'000);
   catalog.Announce({study, {}, {}, {"1.2.3"}});
   executor.RunAll();
-  EXPECT_EQ(Read(node, old), "bytes") << "until somebody opens the new content";
   EXPECT_EQ(GetAttributes(node).attributes.size_bytes, 5);
   SetBytes(sop, "longer bytes");
-  const auto fresh = Open(node).handle;
-  EXPECT_EQ(Read(node, fresh), "longer bytes");
-  EXPECT_EQ(ReadAsync(node, old).code(), Errc::kStale);
-  EXPECT_EQ(GetAttributesAsync(node, old).code(), Errc::kStale);
-  EXPECT_EQ(GetAttributes(node, fresh).attributes.size_bytes, 12);
+  EXPECT_EQ(OpenAsync(node).code(), Errc::kStale);
+  const auto renewed = LookupInstance(sop);
+  EXPECT_NE(renewed, node);
+  EXPECT_EQ(GetAttributes(renewed).attributes.inode, GetAttributes(node).attributes.inode);
+  const auto fresh = Open(renewed).handle;
+  EXPECT_EQ(Read(renewed, fresh), "longer bytes");
+  EXPECT_EQ(GetAttributes(renewed, fresh).attributes.size_bytes, 12);
+  EXPECT_EQ(Read(node, old), "bytes");
+  EXPECT_EQ(GetAttributes(node, old).attributes.size_bytes, 5);
+  EXPECT_EQ(OpenAsync(node).code(), Errc::kStale) << "as long as the old content is open";
+  fs->Release(old);
+  EXPECT_EQ(Read(node, Open(node).handle), "longer bytes");
+  EXPECT_EQ(LookupInstance(sop), renewed);
+}
+
+TEST_F(InstancesTest, AReadWithoutAHandleTakesNoOldHandleAlong) {
+  AddInstance(sop, 5);
+  SetBytes(sop, "bytes");
+  const auto node = LookupInstance(sop);
+  const auto old = Open(node).handle;
+  SetVersion("2021-01-01", 10, 1'000'000);
+  SetBytes(sop, "BYTES");
+  EXPECT_EQ(ReadAsync(node, 0).code(), Errc::kStale);
+  EXPECT_EQ(Read(node, old), "bytes");
 }
 
 TEST_F(InstancesTest, AnUnchangedInstanceOfAChangedSeriesStaysOpen) {

@@ -122,18 +122,35 @@ TEST_F(NodeTableTest, AnEstimateIsNothingToTakeBack) {
   EXPECT_FALSE(table.Install(node, ContentOf(5, "aa", {}), table.changes(), false)->size_corrected);
 }
 
-TEST_F(NodeTableTest, ReplacedContentRaisesTheGeneration) {
-  const NodeId node = table.Enter(EnterSeries(), Instance("9.dcm", 5))->id;
-  const auto first = table.Install(node, ContentOf(5, "aa", {}), table.changes(), true);
-  EXPECT_TRUE(table.IsCurrent(node, first->generation));
-  const auto same = table.Install(node, ContentOf(5, "aa", {}), table.changes(), true);
-  EXPECT_TRUE(same->keep_pages);
-  EXPECT_EQ(same->generation, first->generation);
-  const auto other = table.Install(node, ContentOf(5, "bb", {}), table.changes(), true);
+TEST_F(NodeTableTest, ReplacedContentTakesTheNodeOnlyWhenTheOldIsClosed) {
+  const NodeId series = EnterSeries();
+  const NodeId node = table.Enter(series, Instance("9.dcm", 5))->id;
+  table.Install(node, ContentOf(5, "aa", {}), table.changes(), true);
+  EXPECT_TRUE(table.Install(node, ContentOf(5, "aa", {}), table.changes(), true)->keep_pages);
+  table.RemoveHandle(node);
+  EXPECT_TRUE(table.Install(node, ContentOf(6, "bb", {}), table.changes(), true)->parted);
+  EXPECT_EQ(table.Find(node)->exact_bytes, 5);
+  table.RemoveHandle(node);
+  const auto other = table.Install(node, ContentOf(6, "bb", {}), table.changes(), true);
+  EXPECT_FALSE(other->parted);
   EXPECT_TRUE(other->replaced);
   EXPECT_FALSE(other->keep_pages);
-  EXPECT_FALSE(table.IsCurrent(node, first->generation));
-  EXPECT_TRUE(table.IsCurrent(node, other->generation));
+  EXPECT_EQ(table.Find(node)->exact_bytes, 6);
+}
+
+TEST_F(NodeTableTest, ANodeThatLostItsNameGoesWithItsLastUse) {
+  const NodeId series = EnterSeries();
+  const NodeId old = table.Enter(series, Instance("9.dcm", 5))->id;
+  table.Install(old, ContentOf(5, "aa", {}), table.changes(), true);
+  ASSERT_TRUE(table.Install(old, ContentOf(5, "bb", {}), table.changes(), true)->parted);
+  const NodeId renewed = table.Enter(series, Instance("9.dcm", 5))->id;
+  EXPECT_NE(renewed, old);
+  EXPECT_EQ(table.Find(renewed)->inode, table.Find(old)->inode);
+  table.Forget(old, 1);
+  EXPECT_EQ(table.size(), 7u) << "it is open";
+  table.RemoveHandle(old);
+  EXPECT_FALSE(table.Find(old).has_value());
+  EXPECT_EQ(table.Enter(series, Instance("9.dcm", 5))->id, renewed);
 }
 
 TEST_F(NodeTableTest, ContentOvertakenByAChangeCountsOnlyWhileItIsOpen) {
