@@ -77,7 +77,9 @@ void Catching(const char* operation, fuse_ino_t node, Body&& body, OnFailure&& o
   }
 }
 
-// An operation that answers through `pending`, now or later.
+// An operation that answers through `pending`, now or later. Once it is pending, an interrupt or
+// the end of the session may answer it at any moment, which frees the request: `body` gets all it
+// needs and does not touch the request itself.
 template <typename Body>
 void Serve(const char* operation, fuse_req_t request, fuse_ino_t node, Body&& body) {
   Dispatcher& dispatcher = Of(request);
@@ -86,7 +88,7 @@ void Serve(const char* operation, fuse_req_t request, fuse_ino_t node, Body&& bo
       operation, node,
       [&] {
         pending = dispatcher.pending.Add(request);
-        body(dispatcher.filesystem, pending);
+        body(dispatcher, pending);
       },
       [&](int error_number) {
         pending ? pending->Abort(error_number) : void(fuse_reply_err(request, error_number));
@@ -135,10 +137,11 @@ void Init(void*, fuse_conn_info* connection) {
 }
 
 void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
-  Serve("lookup", request, parent, [&](vfs::Filesystem& filesystem, auto& pending) {
+  Serve("lookup", request, parent, [&](Dispatcher& dispatcher, auto& pending) {
+    vfs::Filesystem& filesystem = dispatcher.filesystem;
     filesystem.Lookup(
         parent, name, pending->stop_token(),
-        Answering<vfs::EntryReply>(Of(request).gate, "lookup", parent, pending,
+        Answering<vfs::EntryReply>(dispatcher.gate, "lookup", parent, pending,
                                    [&filesystem](fuse_req_t waiting, const vfs::EntryReply& reply) {
                                      const fuse_entry_param entry = ToEntry(reply);
                                      const bool delivered = waiting != nullptr &&
@@ -163,10 +166,11 @@ void ForgetMulti(fuse_req_t request, size_t count, fuse_forget_data* forgets) {
 
 void GetAttr(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
   const vfs::HandleId handle = file != nullptr ? file->fh : 0;
-  Serve("getattr", request, node, [&](vfs::Filesystem& filesystem, auto& pending) {
+  Serve("getattr", request, node, [&](Dispatcher& dispatcher, auto& pending) {
+    vfs::Filesystem& filesystem = dispatcher.filesystem;
     filesystem.GetAttributes(node, handle, pending->stop_token(),
                              Answering<vfs::AttributesReply>(
-                                 Of(request).gate, "getattr", node, pending,
+                                 dispatcher.gate, "getattr", node, pending,
                                  [](fuse_req_t waiting, const vfs::AttributesReply& reply) {
                                    const struct stat st = ToStat(reply.attributes);
                                    if (waiting != nullptr)
@@ -176,11 +180,12 @@ void GetAttr(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
 }
 
 void OpenDir(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
-  Serve("opendir", request, node, [&](vfs::Filesystem& filesystem, auto& pending) {
+  Serve("opendir", request, node, [&](Dispatcher& dispatcher, auto& pending) {
+    vfs::Filesystem& filesystem = dispatcher.filesystem;
     filesystem.OpenDirectory(
         node, pending->stop_token(),
         Answering<vfs::OpenReply>(
-            Of(request).gate, "opendir", node, pending,
+            dispatcher.gate, "opendir", node, pending,
             [&filesystem, asked = *file](fuse_req_t waiting, const vfs::OpenReply& reply) {
               fuse_file_info opened = asked;
               opened.fh = reply.handle;
@@ -240,11 +245,12 @@ void ReleaseDir(fuse_req_t request, fuse_ino_t, fuse_file_info* file) {
 
 void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
   const bool for_writing = (file->flags & O_ACCMODE) != O_RDONLY;
-  Serve("open", request, node, [&](vfs::Filesystem& filesystem, auto& pending) {
+  Serve("open", request, node, [&](Dispatcher& dispatcher, auto& pending) {
+    vfs::Filesystem& filesystem = dispatcher.filesystem;
     filesystem.Open(
         node, for_writing, pending->stop_token(),
         Answering<vfs::OpenReply>(
-            Of(request).gate, "open", node, pending,
+            dispatcher.gate, "open", node, pending,
             [&filesystem, asked = *file](fuse_req_t waiting, const vfs::OpenReply& reply) {
               fuse_file_info opened = asked;
               opened.fh = reply.handle;
@@ -271,9 +277,10 @@ void AnswerRead(fuse_req_t request, const vfs::ReadReply& reply) {
 void Read(fuse_req_t request, fuse_ino_t node, size_t size_bytes, off_t offset,
           fuse_file_info* file) {
   const vfs::HandleId handle = file != nullptr ? file->fh : 0;
-  Serve("read", request, node, [&](vfs::Filesystem& filesystem, auto& pending) {
+  Serve("read", request, node, [&](Dispatcher& dispatcher, auto& pending) {
+    vfs::Filesystem& filesystem = dispatcher.filesystem;
     filesystem.Read(node, handle, offset, static_cast<int64_t>(size_bytes), pending->stop_token(),
-                    Answering<vfs::ReadReply>(Of(request).gate, "read", node, pending,
+                    Answering<vfs::ReadReply>(dispatcher.gate, "read", node, pending,
                                               [](fuse_req_t waiting, const vfs::ReadReply& reply) {
                                                 if (waiting != nullptr) AnswerRead(waiting, reply);
                                               }));
