@@ -47,6 +47,8 @@ REMOUNTS_FROM = 0.6  # of the whole time
 ANY_ERROR = None
 FINDINGS_MAX = 40
 GRACE_S = 40
+# What may come of a name that the archive withdraws for a while.
+GONE = {"ENOENT", "ESTALE", "EIO", "EACCES", journal.ESTIMATED}
 ALARMING = re.compile(r"Sanitizer|runtime error:|terminate called|Assertion|stack smashing|double free"
                       r"|corrupted size|\[critical\]")
 
@@ -390,7 +392,8 @@ class Soak:
         series = self.some_series(server, chance)
         self.summary.changes["series replaced"] += 1
         # The old row tells what no longer comes until it has been renewed.
-        window = self.journal.open(f"replaced {series}", [series], {"ESTALE", "EIO"}, None, 90)
+        window = self.journal.open(f"replaced {series}", [series],
+                                   {"ESTALE", "EIO", journal.ESTIMATED}, None, 90)
         server.mutate(replace_series=os.path.basename(series), other_size=chance.random() < 0.5)
         self.truth.replaced(server.archive, series)
         window.close()
@@ -401,7 +404,7 @@ class Soak:
         patient = "/".join(series.split("/")[:2])
         self.summary.changes["series hidden and shown"] += 1
         window = self.journal.open(f"hidden {series}", [patient],
-                                   {"ENOENT", "ESTALE", "EIO", "EACCES"}, None, 60)
+                                   GONE, None, 60)
         server.mutate(hide_series=os.path.basename(series))
         try:
             yield chance.uniform(3, 15)
@@ -413,7 +416,7 @@ class Soak:
         collection = chance.choice(server.collections)
         self.summary.changes["collection withdrawn and restored"] += 1
         window = self.journal.open(f"withdrawn {collection}", [collection],
-                                   {"ENOENT", "ESTALE", "EIO", "EACCES"}, None, 90)
+                                   GONE, None, 90)
         server.mutate(drop_collection=collection)
         try:
             yield chance.uniform(3, 10)
@@ -427,7 +430,7 @@ class Soak:
             return
         self.summary.changes["patients added"] += 1
         window = self.journal.open(f"patient added to {collection}", [collection],
-                                   {"ENOENT"}, None, 60)
+                                   {"ENOENT", journal.ESTIMATED}, None, 60)
         server.mutate(add_patients={"collection": collection, "count": 1})
         self.truth.learn(server.archive, collection)
         window.close()

@@ -254,10 +254,15 @@ class Worker:
 
     def sizes(self):
         for path in [self.choose() for _ in range(30)]:
-            size = os.stat(self.begin("stat", path)).st_size
-            if size not in self.truth.sizes(path):
+            whole = self.begin("stat", path)
+            size = os.stat(whole).st_size
+            if size in self.truth.sizes(path):
+                self.report.end("ok")
+            elif os.getxattr(whole, "user.tcia.size") == b"estimated":
+                self.report.end("ESTIMATED")
+            else:
                 self.check(path, lambda right, size=size: len(right) == size, f"size {size}")
-            self.report.end("ok")
+                self.report.end("ok")
 
     def attributes(self):
         path = self.choose()
