@@ -96,6 +96,13 @@ class RealDisk final : public Disk {
     return {};
   }
 
+  Status SyncDirectory(const std::string& path) override {
+    TCIAFS_DISK_FAULT("cache.disk.sync_directory", path);
+    const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!fd.valid() && errno == ENOENT) return {};
+    return Outcome(fd.valid() ? ::fsync(fd.get()) : -1, path);
+  }
+
   Result<std::vector<DiskEntry>> List(const std::string& path) override {
     TCIAFS_DISK_FAULT("cache.disk.list", path);
     std::vector<DiskEntry> entries;

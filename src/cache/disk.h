@@ -59,6 +59,8 @@ class Disk {
   virtual Status Remove(const std::string& path) = 0;               // absent is fine
   virtual Result<bool> MakeDirectory(const std::string& path) = 0;  // false: it was there
   virtual Status RemoveDirectory(const std::string& path) = 0;      // empty; absent is fine
+  // Waits until what was removed from it is gone on the disk, too.
+  virtual Status SyncDirectory(const std::string& path) = 0;
   virtual Result<std::vector<DiskEntry>> List(const std::string& path) = 0;  // absent: empty
   virtual Result<DiskSpace> Space(const std::string& path) = 0;
 };

@@ -57,17 +57,16 @@ DiskBlockCache::~DiskBlockCache() {
   CommitStep("cache.close.done");
 }
 
-void DiskBlockCache::Adopt(SeriesEntry entry) {
+void DiskBlockCache::Adopt(SeriesEntry entry, bool recovered) {
   MutexLock lock(mutex_);
   known_ += entry.known;
   last_use_ms_ = std::max(last_use_ms_, std::min(entry.last_use_ms, clock_.UnixMs()));
   space_.Claim(entry.disk_bytes);
-  if (entry.present == 0 && entry.disk_bytes == 0 && !entry.pinned && !entry.unsettled) return;
+  if (entry.present == 0 && entry.disk_bytes == 0 && !entry.pinned && !recovered) return;
   const auto series = std::make_shared<SeriesState>(std::move(entry));
   series_.emplace(series->id, series);
-  if (!series->entry.unsettled) return;
-  series->entry.unsettled = false;  // recovery has seen to it
-  EditLocked(series);
+  series->leftovers = series->entry.unsettled;
+  if (recovered) EditLocked(series);  // the index still says that it is unsettled
 }
 
 void DiskBlockCache::ClaimSpace(int64_t bytes) {
@@ -86,6 +85,7 @@ Result<SeriesRef> DiskBlockCache::Load(const SeriesKey& key) {
     uint64_t drops = 0;
     {
       MutexLock lock(mutex_);
+      while (pruning_.count(id) != 0) settled_.Wait(mutex_);
       if (auto series = FindLocked(key)) return series;
       if (series_.count(id) != 0) return Fail(Errc::kInternal, "two series with the same hash");
       drops = drops_;

@@ -61,8 +61,9 @@ class DiskBlockCache final : public BlockCache {
   Usage usage() const override;
 
   // For opening, before anybody else knows the cache: takes a series of the index in, counting its
-  // space; and the space of what belongs to no series.
-  void Adopt(SeriesEntry entry);
+  // space; and the space of what belongs to no series. One that was recovered and is unsettled all
+  // the same has files that could not be removed.
+  void Adopt(SeriesEntry entry, bool recovered);
   void ClaimSpace(int64_t bytes);
   // Brings the cache within its (perhaps new) limits.
   void Trim();
@@ -180,10 +181,11 @@ class DiskBlockCache final : public BlockCache {
   const std::unique_ptr<Index> index_;
 
   mutable Mutex mutex_;
-  CondVar settled_;  // a wipe or a withdrawal has ended
+  CondVar settled_;  // a wipe, a withdrawal or a pruning has ended
   std::map<SeriesId, SeriesRef> series_ TCIAFS_GUARDED_BY(mutex_);
   std::set<SeriesRef> edited_ TCIAFS_GUARDED_BY(mutex_);  // since the last commit
   uint64_t drops_ TCIAFS_GUARDED_BY(mutex_) = 0;          // of series from memory
+  std::set<SeriesId> pruning_ TCIAFS_GUARDED_BY(mutex_);  // being forgotten by the index
   int64_t known_ TCIAFS_GUARDED_BY(mutex_) = 0;           // instance records in the index
   int wipes_ TCIAFS_GUARDED_BY(mutex_) = 0;               // under way
   mutable bool index_damaged_ TCIAFS_GUARDED_BY(mutex_) = false;

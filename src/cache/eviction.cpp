@@ -249,6 +249,7 @@ void DiskBlockCache::PruneRemembered(bool much) {
   std::sort(oldest.begin(), oldest.end(),
             [](const auto& a, const auto& b) { return a.last_use_ms < b.last_use_ms; });
   for (size_t next = 0; next < oldest.size() && excess > 0;) {
+    int64_t forgotten_known = 0;
     const auto take = [&] {
       MutexLock lock(mutex_);
       IndexChanges changes;
@@ -256,14 +257,21 @@ void DiskBlockCache::PruneRemembered(bool much) {
            ++next) {
         if (series_.count(oldest[next].id) != 0) continue;  // in use again
         changes.series_gone.push_back(oldest[next].id);
-        known_ -= oldest[next].known;
+        pruning_.insert(oldest[next].id);
+        forgotten_known += oldest[next].known;
         excess -= oldest[next].known;
       }
-      ++drops_;  // whoever is just loading one of them reads again
+      ++drops_;  // whoever is just loading one of them reads again, once they are gone
       return changes;
     };
-    if (const Status forgotten = index_->Commit(take); !forgotten)
-      return NoteIndexError(forgotten.error());
+    const Status forgotten = index_->Commit(take);
+    {
+      MutexLock lock(mutex_);
+      pruning_.clear();
+      if (forgotten) known_ -= forgotten_known;
+      settled_.NotifyAll();
+    }
+    if (!forgotten) return NoteIndexError(forgotten.error());
     CommitStep("cache.prune.committed");
   }
 }

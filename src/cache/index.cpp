@@ -2,6 +2,7 @@
 // Copyright the tciafs authors
 #include "cache/index.h"
 
+#include "cache/disk_errors.h"
 #include "tciafs/util/fault_point.h"
 #include "tciafs/util/log.h"
 
@@ -97,7 +98,8 @@ Status Index::Commit(const std::function<IndexChanges()>& take) {
   for (const auto& [key, entry] : changes.instances)
     TCIAFS_TRY(txn.Put(instances_, key, EncodeInstance(key, entry)));
   for (const auto& key : changes.instances_gone) TCIAFS_TRY(txn.Delete(instances_, key));
-  CommitStep("cache.index.commit");
+  if (const int fault = FaultPoint("cache.index.commit"); fault != 0)
+    return Fail(DiskError(fault, "index"));
   TCIAFS_TRY(txn.Commit());
   CommitStep("cache.index.committed");
   return {};

@@ -111,11 +111,13 @@ Status DiskBlockCache::RemoveInstance(const Removal& removal) {
   const bool stored = entry && entry->present;
   bool removed = true;
   if (stored) {
-    const auto path = layout_.SeriesDirectory(series->id) + "/" + InstanceFileName(sop);
-    const Status status = disk_->Remove(path);
+    const auto directory = layout_.SeriesDirectory(series->id);
+    Status status = disk_->Remove(directory + "/" + InstanceFileName(sop));
     CommitStep("cache.withdraw.file_removed");
     removed = status.has_value();
-    if (!removed) NoteDiskFailure(status.error());
+    // What an older index or journal says of it must not be true again after a power failure.
+    if (removed) status = disk_->SyncDirectory(directory);
+    if (!status) NoteDiskFailure(status.error());
   }
   std::list<std::shared_ptr<StoredInstance>> dropped;  // let go without the lock
   {

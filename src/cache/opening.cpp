@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <set>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -116,7 +117,17 @@ struct Opening {
 struct Loaded {
   std::unique_ptr<Index> index;
   std::vector<SeriesEntry> series;
+  std::set<SeriesId> recovered;
+  int64_t left_bytes = 0;  // of files that belong to nothing and could not be removed
 };
+
+// After an owner that did not close: what it had removed may be back.
+int64_t Sweep(const Opening& opening, const Loaded& loaded, const std::vector<SeriesId>& damaged) {
+  std::set<SeriesId> known(damaged.begin(), damaged.end());
+  for (const SeriesEntry& entry : loaded.series)
+    if (entry.present > 0 || entry.unsettled) known.insert(SeriesIdOf(entry.key));
+  return RemoveStrangers(*opening.disk, opening.layout, known);
+}
 
 Result<Loaded> LoadIndex(const Opening& opening, bool look_over) {
   const Layout& layout = opening.layout;
@@ -132,12 +143,16 @@ Result<Loaded> LoadIndex(const Opening& opening, bool look_over) {
       damaged.push_back(id);
     }
   }));
-  for (const SeriesId& id : damaged)
-    TCIAFS_TRY(RemoveSeries(*opening.disk, layout, *loaded.index, id));
+  for (const SeriesId& id : damaged) {
+    TCIAFS_ASSIGN(const int64_t left_bytes, RemoveSeries(*opening.disk, layout, *loaded.index, id));
+    loaded.left_bytes += left_bytes;
+  }
   for (SeriesEntry& entry : loaded.series) {
     if (!entry.unsettled) continue;
+    loaded.recovered.insert(SeriesIdOf(entry.key));
     TCIAFS_ASSIGN(entry, RecoverSeries(*opening.disk, layout, *loaded.index, std::move(entry)));
   }
+  if (look_over) loaded.left_bytes += Sweep(opening, loaded, damaged);
   return loaded;
 }
 
@@ -170,7 +185,7 @@ Result<Loaded> LoadOrStartAnew(const Opening& opening, const OwnerLock& owner, i
   } else if (owner.died_checking() >= kDeathsMax) {
     why = "opening it has ended " + std::to_string(owner.died_checking()) + " processes";
   } else {
-    auto loaded = LoadOrMakeRoom(opening, owner.died_running() || owner.died_checking() > 0);
+    auto loaded = LoadOrMakeRoom(opening, owner.died_running());
     if (loaded && !TooLarge(*loaded->index, opening.options)) return loaded;
     if (!loaded && loaded.error().code != Errc::kCorrupt && loaded.error().code != Errc::kNoSpace)
       return loaded;
@@ -222,8 +237,11 @@ Result<std::unique_ptr<BlockCache>> Open(Opening opening) {
   auto cache =
       std::make_unique<DiskBlockCache>(opening.options, opening.clock, std::move(opening.disk),
                                        std::move(owner), std::move(loaded.index));
-  cache->ClaimSpace(fixed_bytes);
-  for (SeriesEntry& entry : loaded.series) cache->Adopt(std::move(entry));
+  cache->ClaimSpace(fixed_bytes + loaded.left_bytes);
+  for (SeriesEntry& entry : loaded.series) {
+    const bool recovered = loaded.recovered.count(SeriesIdOf(entry.key)) != 0;
+    cache->Adopt(std::move(entry), recovered);
+  }
   cache->Trim();
   CommitStep("cache.open.trimmed");
   return cache;

@@ -42,11 +42,10 @@ Result<OwnerLock> OwnerLock::Take(const std::string& path) {
     return Fail(Errc::kBusy, fmt::format("{}: in use by process {}", path, words[0]));
   }
   if (!taken) return Fail(DiskError(flock_error, path));
-  if (words.size() == 3) {
-    lock.died_running_ = words[1] == kRunning;
-    if (words[1] == kChecking)
-      std::from_chars(words[2].data(), words[2].data() + words[2].size(), lock.died_checking_);
-  }
+  // Anything but a clean end, also a file that lost its content.
+  lock.died_running_ = words.size() != 3 || words[1] != kClosed;
+  if (words.size() == 3 && words[1] == kChecking)
+    std::from_chars(words[2].data(), words[2].data() + words[2].size(), lock.died_checking_);
   return lock;
 }
 

@@ -20,7 +20,8 @@ class OwnerLock {
   // kBusy names the process that holds it.
   static Result<OwnerLock> Take(const std::string& path);
 
-  // Of the owner before: whether it died, and how many in a row died while checking the index.
+  // Of the owner before: whether it did not end well (nor does a new file tell that it did), and
+  // how many in a row died while checking the index.
   bool died_running() const { return died_running_; }
   int died_checking() const { return died_checking_; }
   Status Write(Stage stage);

@@ -25,6 +25,32 @@ Result<FileSizes> ListFiles(Disk& disk, const std::string& directory) {
   return files;
 }
 
+struct Swept {
+  size_t removed = 0;
+  int64_t left_bytes = 0;  // of files that could not be removed
+};
+
+// Removes the files but those that are kept, and the directory if none is. What cannot be removed
+// stops nothing.
+Swept SweepDirectory(Disk& disk, const std::string& directory, const FileSizes& files,
+                     const std::set<std::string>& kept) {
+  Swept swept;
+  for (const auto& [name, size_bytes] : files) {
+    if (kept.count(name) != 0) continue;
+    const Status status = disk.Remove(directory + "/" + name);
+    if (status) {
+      ++swept.removed;
+    } else {
+      LogError("cache: a file that belongs to nothing cannot be removed: {}",
+               status.error().message);
+      swept.left_bytes += OnDiskBytes(size_bytes);
+    }
+    CommitStep("cache.recover.file_removed");
+  }
+  if (kept.empty() && !disk.RemoveDirectory(directory)) swept.left_bytes += kDiskUnitBytes;
+  return swept;
+}
+
 // Adds up the entry anew; gives the files that belong to it.
 std::set<std::string> Match(const FileSizes& files, Instances& instances, SeriesEntry& entry) {
   std::set<std::string> kept;
@@ -55,12 +81,18 @@ Result<SeriesEntry> RecoverSeries(Disk& disk, const Layout& layout, Index& index
                                   SeriesEntry entry) {
   const SeriesId id = SeriesIdOf(entry.key);
   const std::string directory = layout.SeriesDirectory(id);
-  TCIAFS_ASSIGN(const auto files, ListFiles(disk, directory));
+  const int64_t charged_bytes = std::max(entry.disk_bytes, kDiskUnitBytes);
+  const auto files = ListFiles(disk, directory);
   TCIAFS_ASSIGN(const auto indexed, index.Instances(id));
-  TCIAFS_ASSIGN(auto journaled, Journal::Replay(disk, directory + "/" + kJournalName, id));
+  const auto journaled = Journal::Replay(disk, directory + "/" + kJournalName, id);
+  if (!files || !journaled) {
+    LogError("cache: series {} was being written, and the disk does not tell what there is: {}",
+             entry.key.series.text(), (files ? journaled.error() : files.error()).message);
+  }
   Instances instances(indexed.begin(), indexed.end());
-  for (auto& [sop, instance] : journaled) instances[sop] = std::move(instance);
-  const auto kept = Match(files, instances, entry);
+  for (const auto& [sop, instance] : journaled ? *journaled : InstanceList())
+    instances[sop] = instance;
+  const auto kept = Match(files ? *files : FileSizes(), instances, entry);
 
   TCIAFS_TRY(index.Commit([&] {
     IndexChanges changes;
@@ -70,17 +102,14 @@ Result<SeriesEntry> RecoverSeries(Disk& disk, const Layout& layout, Index& index
     return changes;
   }));
   CommitStep("cache.recover.committed");
-  size_t removed = 0;
-  for (const auto& [name, size] : files) {
-    if (kept.count(name) != 0) continue;
-    TCIAFS_TRY(disk.Remove(directory + "/" + name));
-    CommitStep("cache.recover.file_removed");
-    ++removed;
-  }
-  if (kept.empty()) TCIAFS_TRY(disk.RemoveDirectory(directory));
+  Swept swept;
+  if (files) swept = SweepDirectory(disk, directory, *files, kept);
+  if (!files) swept.left_bytes = charged_bytes;
   CommitStep("cache.recover.done");
+  entry.disk_bytes += swept.left_bytes;
+  entry.unsettled = swept.left_bytes > 0;
   LogInfo("cache: series {} was being written: {} instances kept, {} files removed",
-          entry.key.series.text(), entry.present, removed);
+          entry.key.series.text(), entry.present, swept.removed);
   return entry;
 }
 
@@ -102,19 +131,40 @@ Result<bool> ForgetRemembered(Index& index) {
   return !remembered.empty();
 }
 
-Status RemoveSeries(Disk& disk, const Layout& layout, Index& index, const SeriesId& series) {
+Result<int64_t> RemoveSeries(Disk& disk, const Layout& layout, Index& index,
+                             const SeriesId& series) {
   LogWarning("cache index: the record of a series is damaged; the series is removed");
+  const std::string directory = layout.SeriesDirectory(series);
+  if (series.size() == kSeriesIdBytes) {
+    const auto files = ListFiles(disk, directory);
+    const int64_t left_bytes =
+        files ? SweepDirectory(disk, directory, *files, {}).left_bytes : kDiskUnitBytes;
+    if (left_bytes > 0) return left_bytes;  // the next run finds the damaged record again
+  }
+  CommitStep("cache.recover.series_removed");
   TCIAFS_TRY(index.Commit([&] {
     IndexChanges changes;
     changes.series_gone.push_back(series);
     return changes;
   }));
-  CommitStep("cache.recover.series_forgotten");
-  if (series.size() != kSeriesIdBytes) return {};
-  const std::string directory = layout.SeriesDirectory(series);
-  TCIAFS_ASSIGN(const auto files, ListFiles(disk, directory));
-  for (const auto& [name, size] : files) TCIAFS_TRY(disk.Remove(directory + "/" + name));
-  return disk.RemoveDirectory(directory);
+  return 0;
+}
+
+int64_t RemoveStrangers(Disk& disk, const Layout& layout, const std::set<SeriesId>& known) {
+  int64_t left_bytes = 0;
+  const auto shelves = disk.List(layout.series_root());
+  for (const DiskEntry& shelf : shelves ? *shelves : std::vector<DiskEntry>()) {
+    const std::string shelf_path = layout.series_root() + "/" + shelf.name;
+    const auto directories = disk.List(shelf_path);
+    for (const DiskEntry& directory : directories ? *directories : std::vector<DiskEntry>()) {
+      if (!directory.is_directory || known.count(SeriesIdOfName(directory.name)) != 0) continue;
+      const std::string path = shelf_path + "/" + directory.name;
+      const auto files = ListFiles(disk, path);
+      LogInfo("cache: {} belongs to no series", path);
+      left_bytes += files ? SweepDirectory(disk, path, *files, {}).left_bytes : kDiskUnitBytes;
+    }
+  }
+  return left_bytes;
 }
 
 }  // namespace tciafs::cache

@@ -4,7 +4,9 @@
 #include <random>
 #include <thread>
 
+#include "cache/index.h"
 #include "unit/cache/cache_fixture.h"
+#include "unit/cache/fault_hook.h"
 
 namespace tciafs::cache {
 namespace {
@@ -91,6 +93,36 @@ TEST_F(CacheConcurrency, ReadersOfOneDamagedInstanceAgreeThatItIsGone) {
   for (auto& thread : threads) thread.join();
   EXPECT_FALSE(Has("s"));
   ExpectAccountsRight();
+}
+
+// A full index forgets what has no bytes; a series that is fetched again in that very moment must
+// not count what was just forgotten.
+TEST_F(CacheConcurrency, ASeriesIsLoadedBeforeOrAfterItIsForgotten) {
+  ASSERT_TRUE(Fill("s", 3, 5000));
+  ASSERT_TRUE(cache_->Evict(Key("s")));
+  Reopen();
+  std::atomic<int> commits = 0;
+  std::thread fetch;
+  testing::FaultHook() = [&](std::string_view name) {
+    if (name != "cache.index.commit") return 0;
+    const int commit = ++commits;
+    if (commit == 1) return ENOSPC;
+    if (commit == 2) {  // the one that forgets, its changes taken and not yet committed
+      fetch = std::thread([&] { EXPECT_TRUE(Fill("s", 3, 5000)); });
+      ::usleep(200'000);
+    }
+    return 0;
+  };
+  EXPECT_TRUE(cache_->Pin(Key("other"), true));
+  ASSERT_TRUE(fetch.joinable());
+  fetch.join();
+  testing::FaultHook() = nullptr;
+  cache_.reset();
+  auto index = Index::Open(Layout(options_.directory).index_directory(), 8 * kMiB);
+  ASSERT_TRUE(index);
+  const SeriesId id = SeriesIdOf(Key("s"));
+  EXPECT_EQ((*(*index)->Series(id))->known, 3);
+  EXPECT_EQ((*index)->Instances(id)->size(), 3u);
 }
 
 }  // namespace

@@ -26,6 +26,7 @@ struct Faults {
   std::atomic<bool> removes_fail = false;
   std::atomic<bool> lists_fail = false;
   std::atomic<int> error_number = EIO;
+  std::atomic<int> directory_syncs = 0;
   std::atomic<int> writes_before_failing = 0;
   std::atomic<int> steps_before_exit = -1;  // changes of the disk; -1: never
   std::atomic<int64_t> free_bytes = int64_t{1} << 40;
@@ -77,6 +78,10 @@ class FaultyDisk final : public Disk {
   Status RemoveDirectory(const std::string& path) override {
     Step();
     return disk_->RemoveDirectory(path);
+  }
+  Status SyncDirectory(const std::string& path) override {
+    ++faults_.directory_syncs;
+    return disk_->SyncDirectory(path);
   }
   Result<std::vector<DiskEntry>> List(const std::string& path) override {
     if (faults_.lists_fail) return Broken();

@@ -34,6 +34,15 @@ void FlipByte(const std::string& path, int64_t offset, char with = 0x20) {
   file.put(byte);
 }
 
+// Flips a byte in the text of the UID wherever the index holds it: the record stands, its checksum
+// does not fit.
+void DamageRecordOf(const std::string& index, const std::string& uid) {
+  std::ifstream file(index, std::ios::binary);
+  const std::string content{std::istreambuf_iterator<char>(file), {}};
+  for (size_t at = content.find(uid); at != std::string::npos; at = content.find(uid, at + 1))
+    FlipByte(index, static_cast<int64_t>(at));
+}
+
 class CacheRecovery : public CacheTest {
  protected:
   CacheRecovery()
@@ -266,6 +275,126 @@ TEST_F(CacheRecovery, ChangedBytesInTheIndexNeverGiveWrongBytes) {
     }
     EXPECT_EQ(status, 0) << "round " << round;
   }
+}
+
+// A process in the midst of writing series "s" is killed; "1.1" is published, "1.2" half written.
+TEST_F(CacheRecovery, AFileThatCannotBeRemovedDoesNotRefuseTheCache) {
+  ASSERT_TRUE(Fill("other", 1, 5000));
+  InChild([&] {
+    auto opened = TryOpen();
+    auto writer = (*opened)->BeginSeries({Key("s"), Version()});
+    (void)Write(**writer, "s", "1.1", 5000);
+    auto half = (*writer)->BeginInstance(Sop("1.2"));
+    (void)(*half)->Append(Bytes("s", "1.2", kMiB + 5));
+    ::_exit(0);
+    return 0;
+  });
+  const std::string part = std::filesystem::path(DataFile("s", "1.1")).parent_path() / "2.part";
+  ASSERT_TRUE(std::filesystem::exists(part));
+  faults_.removes_fail = true;
+  Reopen();
+  EXPECT_TRUE(Has("other"));
+  ExpectBytes(**Open("s", "1.1"), "s", "1.1");
+  ExpectAccountsRight();
+  EXPECT_TRUE(std::filesystem::exists(part));
+  faults_.removes_fail = false;
+  Reopen();
+  EXPECT_FALSE(std::filesystem::exists(part)) << "tried again";
+  EXPECT_TRUE(Has("s"));
+  ExpectAccountsRight();
+}
+
+TEST_F(CacheRecovery, ADirectoryThatCannotBeReadDoesNotRefuseTheCache) {
+  ASSERT_TRUE(Fill("other", 1, 5000));
+  InChild([&] {
+    auto opened = TryOpen();
+    auto writer = (*opened)->BeginSeries({Key("s"), Version()});
+    (void)Write(**writer, "s", "1.1", 5000);
+    ::_exit(0);
+    return 0;
+  });
+  faults_.lists_fail = true;
+  Reopen();
+  EXPECT_TRUE(Has("other"));
+  EXPECT_FALSE(Has("s"));
+  faults_.lists_fail = false;
+  Reopen();
+  ExpectAccountsRight();
+}
+
+TEST_F(CacheRecovery, ADamagedRecordOfASeriesLeavesNoFiles) {
+  for (const bool removal_fails_first : {false, true}) {
+    ASSERT_TRUE(Fill("damaged series", 3, 5000));
+    ASSERT_TRUE(Fill("s", 1, 5000));
+    InChild([&] {
+      auto opened = TryOpen();
+      ::_exit(0);
+      return 0;
+    });
+    DamageRecordOf(options_.directory + "/index/data.mdb", "damaged series");
+    faults_.removes_fail = removal_fails_first;
+    if (removal_fails_first) {
+      Reopen();
+      EXPECT_TRUE(Has("s"));
+      InChild([&] {
+        auto opened = TryOpen();
+        ::_exit(0);
+        return 0;
+      });
+    }
+    faults_.removes_fail = false;
+    Reopen();
+    EXPECT_TRUE(Has("s"));
+    EXPECT_FALSE(std::filesystem::exists(DataFile("damaged series", "1.1")));
+    ExpectAccountsRight();
+  }
+}
+
+// After a power failure a removal that had not reached the disk is undone.
+TEST_F(CacheRecovery, ADirectoryThatIsBackIsRemoved) {
+  ASSERT_TRUE(Fill("s", 2, 5000));
+  ASSERT_TRUE(Fill("t", 1, 5000));
+  cache_.reset();
+  const auto directory = std::filesystem::path(DataFile("s", "1.1")).parent_path();
+  const std::string saved = temp_.File("saved");
+  std::filesystem::copy(directory, saved);
+  Reopen();
+  ASSERT_TRUE(cache_->Evict(Key("s")));
+  InChild([&] {
+    auto opened = TryOpen();
+    std::filesystem::copy(saved, directory);
+    ::_exit(0);
+    return 0;
+  });
+  ASSERT_TRUE(std::filesystem::exists(DataFile("s", "1.1")));
+  Reopen();
+  EXPECT_FALSE(std::filesystem::exists(DataFile("s", "1.1")));
+  EXPECT_FALSE(Has("s"));
+  EXPECT_TRUE(Has("t"));
+  ExpectAccountsRight();
+}
+
+TEST_F(CacheRecovery, AWithdrawalWaitsForTheDisk) {
+  ASSERT_TRUE(Fill("s", 2, 5000));
+  auto writer = cache_->BeginSeries({Key("s"), Version()});
+  const int before = faults_.directory_syncs;
+  ASSERT_TRUE((*writer)->Withdraw(Sop("1.1")));
+  EXPECT_GT(faults_.directory_syncs, before);
+}
+
+TEST_F(CacheRecovery, ALockFileWithoutContentIsNoCleanEnd) {
+  ASSERT_TRUE(Fill("s", 1, 5000));
+  cache_.reset();
+  const auto stranger =
+      std::filesystem::path(DataFile("s", "1.1")).parent_path().parent_path() / "stranger";
+  std::filesystem::create_directory(stranger);
+  Reopen();
+  EXPECT_TRUE(std::filesystem::exists(stranger)) << "closed well: nobody looks";
+  cache_.reset();
+  std::filesystem::resize_file(options_.directory + "/lock", 0);
+  Reopen();
+  EXPECT_FALSE(std::filesystem::exists(stranger));
+  EXPECT_TRUE(Has("s"));
 }
 
 TEST_F(CacheRecovery, ASeriesOfWhichNothingWasLeftIsRecoveredOnce) {
