@@ -9,8 +9,9 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <system_error>
+
+#include "tciafs/util/limits.h"
 
 namespace tciafs {
 namespace {
@@ -33,9 +34,9 @@ Result<NumberAndUnit> SplitUnit(std::string_view text, std::string_view what) {
   return parts;
 }
 
-Result<int64_t> Scaled(double number, double factor, std::string_view text) {
+Result<int64_t> Scaled(double number, double factor, int64_t max, std::string_view text) {
   const double value = number * factor;
-  if (value >= static_cast<double>(std::numeric_limits<int64_t>::max()))
+  if (value > static_cast<double>(max))
     return Fail(Errc::kInvalidArgument, fmt::format("'{}' is too large", text));
   return static_cast<int64_t>(value);
 }
@@ -58,7 +59,7 @@ Result<int64_t> ParseSizeBytes(std::string_view text) {
                   fmt::format("'{}' is not a size such as 512M or 50G", text));
     factor = std::pow(1024.0, static_cast<double>(power + 1));
   }
-  return Scaled(parts.number, factor, text);
+  return Scaled(parts.number, factor, kSizeBytesMax, text);
 }
 
 Result<int64_t> ParseDurationMs(std::string_view text) {
@@ -77,7 +78,7 @@ Result<int64_t> ParseDurationMs(std::string_view text) {
   else
     return Fail(Errc::kInvalidArgument,
                 fmt::format("'{}' is not a duration such as 30s or 6h", text));
-  return Scaled(parts.number, factor, text);
+  return Scaled(parts.number, factor, kDurationMaxMs, text);
 }
 
 std::string FormatSize(int64_t size_bytes) {

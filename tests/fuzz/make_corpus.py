@@ -213,10 +213,141 @@ def cache_records():
         b"\x031.3\0\5\0\0\0" b"\x031.4\1\0\0\x21\0" + bytes(range(24)))
 
 
+# ---- NBIA ----
+
+SERIES = ('{"SeriesInstanceUID":"1.2.%d","StudyInstanceUID":"1.1","Modality":"CT","SeriesDate":"2003-12-12 '
+          '00:00:00.0","SeriesDescription":"CHEST/ABD","BodyPartExamined":"LUNG","SeriesNumber":"2.000000",'
+          '"Collection":"C","PatientID":"P1","Manufacturer":"\\"GE\\"","ImageCount":%d,"FileSize":27844690,'
+          '"TimeStamp":"2018-05-17 17:12:21.0","LicenseName":"Creative Commons Attribution 3.0"}')
+JSON_BODIES = {
+    "series": "[" + SERIES % (1, 133) + ",\r\n" + SERIES % (2, 1) + "]",
+    "collections": '[{"Collection":"LIDC-IDRI"},{"Collection":"CT COLONOGRAPHY"},{"Collection":"C"}]',
+    "patients": '[{"PatientId":"P1","PatientName":"","PatientSex":"F","Collection":"C"},{"PatientID":"P2"}, {}]',
+    "sops": '[{"SOPInstanceUID":"1.2.1.1"},{"SOPInstanceUID":"1.2.1.2"},{"SOPInstanceUID":7}]',
+    "studies": '[{"studyId":"1.1","seriesList":[{"seriesPkId":101,"seriesUID":"1.2.1","numberImages":2},'
+               '{"seriesPkId":"102","seriesId":"1.2.2","numberImages":null}]}]',
+    "search": '{"totalPatients":1,"facets":{"a":[1,{"b":[]}]},"resultSet":[{"subjectId":"P1","project":"C",'
+              '"studyIdentifiers":[{"seriesIdentifiers":[101,"102"]}]}],"sort":"subject"}',
+    "images": '[{"seriesInstanceUid":"1.2.1","sopInstanceUid":"1.2.1.1","size":524888},'
+              '{"seriesInstanceUid":"1.2.1","sopInstanceUid":"1.2.1.2","size":null}]',
+    "token": '{"access_token":"eyJhbGciOiJSUzI1NiJ9.e30.x","expires_in":7200,"token_type":"Bearer"}',
+    "nested": '[{"a":{"b":[1,2,{"c":null}],"d":"e\\u00e9\\ud83d\\ude00"},"f":1.50,"g":true,"h":null}]',
+    "deep": "[" + '{"a":' * 9 + "1" + "}" * 9 + "]",
+    "latin": b'[{"Collection":"C","SeriesDescription":"IRM caf\xe9 \xc3\xa9"}]',
+    "empty": "",
+    "no_rows": " [ ] ",
+    "mark": b"\xef\xbb\xbf[{}]",
+    "html": "<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head></html>",
+    "english": "The user has not been granted the access to image with given SeriesInstanceUID,1.2. ",
+    "wrong_path": "Server was not able to process your request\nHTTP 404 Not Found",
+    "cut": ("[" + SERIES % (1, 133))[:200],
+    "trailing": "[{}]]",
+    "mismatched": "[{]]",
+    "date": "12-12-2003 10:11:12.5",
+    "iso_date": "2003-02-30T10:11:12",
+    "number": "27844690.000000",
+    "md5_list": "Filename,MD5Hash\n1-1.dcm,0123456789ABCDEF0123456789abcdef\n",
+    "no_data": "No data found.",
+}
+
+
+def series_zips():
+    def series(names, md5=True, last=b"", **form):
+        pack = Zip().add("LICENSE", b"CC BY 3.0", **form)
+        for number, name in enumerate(names, 1):
+            pack.add(name, dicom("1.2.1.%d" % number, pixels=bytes(40 * number)), **form)
+        if md5:
+            rows = "".join("%s,%032x\n" % (name, number) for number, name in enumerate(names))
+            pack.add("md5hashes.csv", ("Filename,MD5Hash\n" + rows).encode(), **form)
+        if last:
+            pack.add("last", last)
+        return pack.end()
+
+    yield "series.zip", series(["1-1.dcm", "1-2.dcm"])
+    yield "plain.zip", series(["1-1.dcm"], md5=False)
+    yield "twice.zip", series(["a", "a"])
+    yield "odd.zip", series(["../../etc/passwd", "/abs", "b\\c"], last=b"no DICOM at all")
+    yield "again.zip", series(["a"], last=dicom("1.2.1.1"))
+    yield "stored.zip", series(["a"], stored=True, descriptor=None)
+    yield "late_uid.zip", Zip().add("a", dicom("1.2.9", before=element(8, 8, "OB", bytes(3000)))).end()
+    yield "license.zip", series([], md5=False)
+    yield "cut.zip", series(["1-1.dcm", "1-2.dcm"])[:500]
+    yield "sentence", JSON_BODIES["english"]
+    yield "short", "P"
+
+
+def answers(choice, *parts):
+    out = bytes([choice, 1])
+    for how, body in parts:
+        body = body.encode() if isinstance(body, str) else body
+        out += bytes([how]) + struct.pack("<H", len(body)) + body
+    return out
+
+
+def nbia_sources():
+    body = JSON_BODIES
+    zipped = dict(series_zips())
+    good, gone, refused = 0, 12, 7
+    for family, name in enumerate(("v4", "v2", "v1", "auto")):
+        token = [(good, body["token"])] if name == "v2" else []
+        call = family * 8
+        yield name + "_collections", answers(call, *token, (good, body["collections"]))
+        yield name + "_patients", answers(call + 1, *token, (good, body["patients"]), (good, body["patients"]))
+        yield name + "_series", answers(call + 2, *token, (good, body["series"]), (good, body["series"]))
+        yield name + "_bulk", answers(call + 3, *token, (good, body["series"]), (good, body["series"]))
+        yield name + "_instances", answers(call + 4, *token, (good, body["studies"]), (good, body["images"]))
+        yield name + "_search", answers(call + 4, *token, (gone, body["wrong_path"]), (good, body["search"]),
+                                        (good, body["images"]), (good, body["images"]))
+        yield name + "_sops", answers(call + 4, *token, (gone, body["wrong_path"]), (gone, body["wrong_path"]),
+                                      (good, body["sops"]))
+        yield name + "_stream", answers(call + 5, *token, (good, zipped["series.zip"]))
+        yield name + "_forms", answers(call + 5, *token, (gone, body["wrong_path"]), (good, zipped["license.zip"]),
+                                       (good, zipped["plain.zip"]))
+        yield name + "_image", answers(call + 6, *token, (good, dicom("1.2.1.1")), (good, "0" * 32))
+    yield "token_refused", answers(0x20, (good, body["token"]), (refused, ""), (good, body["token"]),
+                                   (good, body["collections"]))
+    yield "token_elsewhere", answers(0x20, (good, body["html"]), (good, body["token"]), (good, body["collections"]))
+    yield "token_wrong", answers(0x20, (refused, '{"error":"invalid_grant"}'))
+    yield "auto_second", answers(0x18, (gone, body["wrong_path"]), (good, body["token"]), (good, body["collections"]))
+    yield "restart", answers(0x00, (0x30, body["collections"]))
+    yield "broken", answers(0x05, (0x20, zipped["series.zip"]))
+    yield "halves", answers(0x04, (good, body["studies"]), (13, ""), (13, ""), (good, body["images"]), (13, ""))
+    yield "times_out", answers(0x04, (good, body["studies"]), (0x40, ""), (good, body["images"]))
+    yield "html", answers(0x02, (good, body["html"]))
+    yield "no_data", answers(0x02, (gone, body["no_data"]))
+
+
+DAMAGE = {
+    "none": bytes([0, 0, 0, 0, 0, 0, 0, 0, 2]) + bytes([3, 0]) + b"abc\1" + bytes([2, 4, 0]) + b"defg\0",
+    "changed": bytes([1, 40, 0, 0, 0, 7, 0, 2, 5, 0]) + b"hello\1",
+    "left_out": bytes([2, 33, 0, 0, 9, 0, 0, 1, 5, 0]) + b"hello\0" + bytes([0, 3, 0]) + b"xyz\0",
+    "twice": bytes([3, 30, 0, 0, 60, 0, 1, 18, 5, 0]) + b"hello\0",
+    "put_in": bytes([4, 60, 0, 0, 0, 80, 0, 10, 5, 0]) + b"hello\0",
+    "cut": bytes([5, 70, 0, 0, 0, 0, 0, 6, 5, 0]) + b"hello\0" + bytes([22, 0, 0, 0]),
+}
+
+SETTINGS = {
+    "config": "# mine\nserver = https://archive.example/nbia-api\ncache-size=1.5T\nmetadata-ttl = 6h\n\n"
+              "umask = 027\nmin-free = 5%\nallow-other\ndownloads = 4\nunknown-size = fetch\n",
+    "unknown": "colour = blue\n",
+    "credentials": "username = someone\npassword = geheim =\n# server = x\nserver = https://archive.example/"
+                   "nbia-api/\nusername=other\n",
+    "netrc": "machine archive.example login me password geheim\nmacdef x\n default login guest",
+    "words": "rw,noatime,cache_size=50G,server=https://a\\,b/c,x-systemd.automount,uid=1000,context=a:b",
+    "key": "0123-4567\n",
+    "size": "512MiB", "size_long": "9e18", "size_fraction": "1.5T", "duration": "250ms", "duration_long": "99999999d",
+    "duration_overflow": "99999999999999d", "timeout_overflow": "io-timeout = 106751991167d\n",
+    "mountinfo": "36 35 98:0 /mnt1 /mnt\\0402 rw,noatime master:1 - fuse.tciafs tcia: rw,user_id=1000\n",
+}
+
+
 def main():
     for target, files in (("zip_stream", zips()), ("dicom_head", heads()), ("http_head", HEADS.items()),
                           ("names", NAMES.items()), ("catalog_records", catalog_records()),
-                          ("cache_records", cache_records())):
+                          ("cache_records", cache_records()), ("json_rows", JSON_BODIES.items()),
+                          ("bulk_listing", JSON_BODIES.items()), ("series_zip", series_zips()),
+                          ("nbia_source", nbia_sources()), ("zip_damage", DAMAGE.items()),
+                          ("settings", SETTINGS.items())):
         for name, content in files:
             made(target, name, content)
     for old in CORPUS.glob("*/*"):

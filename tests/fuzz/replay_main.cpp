@@ -25,7 +25,7 @@
 namespace tciafs::fuzz {
 namespace {
 
-constexpr size_t kMutationsDefault = 20'000;
+constexpr size_t kMutationsDefault = 10'000;
 constexpr size_t kInputBytesMax = 64 << 10;
 
 struct Input {

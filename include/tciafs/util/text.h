@@ -13,9 +13,10 @@
 
 namespace tciafs {
 
-// "512", "64K", "50G", "1.5T": powers of 1024; a trailing B or iB is allowed.
+// "512", "64K", "50G", "1.5T": powers of 1024; a trailing B or iB is allowed. kInvalidArgument for
+// anything else and beyond kSizeBytesMax (util/limits.h).
 Result<int64_t> ParseSizeBytes(std::string_view text);
-// "30s", "10m", "6h", "7d", "250ms"; a bare number means seconds.
+// "30s", "10m", "6h", "7d", "250ms"; a bare number means seconds. At most kDurationMaxMs.
 Result<int64_t> ParseDurationMs(std::string_view text);
 std::string FormatSize(int64_t size_bytes);  // "1.5 GiB"
 

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tciafs/util/limits.h"
+
 namespace tciafs {
 namespace {
 
@@ -30,6 +32,18 @@ TEST(ParseDurationMs, TakesUnits) {
   EXPECT_EQ(ParseDurationMs("7d").value(), 604'800'000);
   EXPECT_FALSE(ParseDurationMs("6w").has_value());
   EXPECT_FALSE(ParseDurationMs("h").has_value());
+}
+
+TEST(ParseSizeBytes, EndsAtItsLimit) {
+  EXPECT_EQ(ParseSizeBytes("1024P").value(), kSizeBytesMax);
+  EXPECT_EQ(ParseSizeBytes("1152921504606848000").error().code, Errc::kInvalidArgument);
+  EXPECT_EQ(ParseSizeBytes("1025P").error().code, Errc::kInvalidArgument);
+}
+
+TEST(ParseDurationMs, EndsAtItsLimit) {
+  EXPECT_EQ(ParseDurationMs("36525d").value(), kDurationMaxMs);
+  EXPECT_EQ(ParseDurationMs("3155760000001ms").error().code, Errc::kInvalidArgument);
+  EXPECT_EQ(ParseDurationMs("36526d").error().code, Errc::kInvalidArgument);
 }
 
 TEST(UrlEncode, KeepsOnlyUnreserved) {

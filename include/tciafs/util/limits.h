@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// What the util layer accepts at most, with the reason of each. Sizes are bytes, times
+// milliseconds. Constants only.
+#pragma once
+
+#include <cstdint>
+
+namespace tciafs {
+
+// What a user may write for a size or a duration: beyond anything meant seriously, and so far below
+// the end of 64 bits that sums with today's sizes and times cannot overflow.
+inline constexpr int64_t kSizeBytesMax = int64_t{1} << 60;               // 1 EiB
+inline constexpr int64_t kDurationMaxMs = int64_t{36'525} * 86'400'000;  // a hundred years
+
+}  // namespace tciafs
