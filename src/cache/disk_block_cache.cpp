@@ -350,6 +350,7 @@ Usage DiskBlockCache::usage() const {
   }
   for (const auto& [id, series] : series_) {
     usage.series += series->entry.present > 0 ? 1 : 0;
+    usage.series_pinned += series->entry.pinned ? 1 : 0;
     usage.instances += series->entry.present;
   }
   return usage;

@@ -43,7 +43,12 @@ class LmdbCatalog final : public Catalog {
   Result<source::Attributes> AttributesOf(const ObjectPath& object) const override;
   void Refresh(const ObjectPath& directory, std::stop_token stop, Callback<void> done) override;
   std::string LastError(const ObjectPath& directory) const override;
-  std::vector<ServerHealth> Health() const override { return context_.servers.Health(); }
+  std::vector<ServerHealth> Health() const override {
+    auto health = context_.servers.Health();
+    for (size_t server = 0; server < health.size(); ++server)
+      health[server].status = context_.sources[server]->status();
+    return health;
+  }
   void OnChange(std::function<void(const Change&)> listener) override {
     context_.listener = std::move(listener);
   }

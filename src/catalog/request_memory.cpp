@@ -40,7 +40,7 @@ std::optional<Error> FailureMemory::Last(const DirectoryKey& key) const {
 
 ServerMemory::ServerMemory(const std::vector<source::Source*>& sources)
     : healthy_at_ms_(sources.size(), 0) {
-  for (const auto* source : sources) health_.push_back({source->name(), source->scope(), true, {}});
+  for (const auto* source : sources) health_.push_back({source->name(), source->scope(), true, {}, {}});
 }
 
 void ServerMemory::NoteAnswer(size_t server) {

@@ -174,6 +174,9 @@ Outcome<void> ArchiveStack::Parts::Assemble(const MountSettings& settings) {
   options.gid = settings.gid;
   options.umask = settings.umask;
   options.unknown_size = settings.unknown_size;
+  options.version = TCIAFS_VERSION;
+  options.offline = settings.offline;
+  options.clock = &clock;
   for (const auto& source : sources) options.scopes.push_back(source->scope());
   filesystem = vfs::CreateFilesystem(options, *catalog, *fetcher, *cache, workers);
   return {};

@@ -164,6 +164,7 @@ DownloadStatus SeriesDownload::Snapshot() const {
   status.instances_published = static_cast<int64_t>(published_.size());
   status.waiters = waiters_.size();
   status.started = phase_ != Phase::kQueued;
+  if (stream_began_ms_) status.streaming_ms = core_->clock.MonotonicMs() - *stream_began_ms_;
   return status;
 }
 
@@ -315,6 +316,7 @@ void SeriesDownload::Stream() {
   {
     MutexLock lock(mutex_);
     sinks_.push_back(sink);
+    stream_began_ms_ = core_->clock.MonotonicMs();
   }
   source_.StreamSeries(Query(), stop_.get_token(), std::move(sink));
 }

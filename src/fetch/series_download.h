@@ -144,6 +144,7 @@ class SeriesDownload final : public SinkOwner, public std::enable_shared_from_th
   std::vector<std::shared_ptr<InstanceSink>> sinks_ TCIAFS_GUARDED_BY(mutex_);
   uint64_t interest_ TCIAFS_GUARDED_BY(mutex_) = 0;  // counts who asked for an instance of it
   int64_t last_interest_ms_ TCIAFS_GUARDED_BY(mutex_) = 0;  // asked, was answered, went away
+  std::optional<int64_t> stream_began_ms_ TCIAFS_GUARDED_BY(mutex_);
 };
 
 }  // namespace tciafs::fetch

@@ -50,6 +50,12 @@ class NbiaSource final : public source::Source {
             .instance_hashes = true,
             .bulk_listing = true};
   }
+  source::ServerStatus status() const override {
+    source::ServerStatus status = Source::status();
+    status.url = endpoints_.root_url();
+    if (const auto family = family_.current()) status.api = FamilyName(*family);
+    return status;
+  }
 
   void ListCollections(std::stop_token stop,
                        Callback<std::vector<source::CollectionRecord>> done) override;

@@ -6,6 +6,8 @@
 // weakly, so that a late answer finds it gone instead of half destroyed.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <utility>
 
@@ -13,6 +15,8 @@
 #include "vfs/handle_table.h"
 #include "vfs/invalidations.h"
 #include "vfs/node_table.h"
+#include "vfs/recent_errors.h"
+#include "vfs/virtual_files.h"
 
 namespace tciafs::vfs {
 
@@ -23,17 +27,28 @@ struct Context {
         catalog(names),
         fetcher(fetch),
         cache(blocks),
+        clock(with.clock != nullptr ? *with.clock : system_clock),
+        started_ms(clock.MonotonicMs()),
         invalidations(std::make_shared<Invalidations>(executor)) {}
 
   const FilesystemOptions options;
   catalog::Catalog& catalog;
   fetch::Fetcher& fetcher;
   cache::BlockCache& cache;
+  const SystemClock system_clock;
+  const Clock& clock;
+  const int64_t started_ms;  // monotonic
 
   NodeTable nodes;
+  VirtualNodes virtual_nodes;
   HandleTable<FileHandle> files;
   HandleTable<DirectoryHandle> directories;
   const std::shared_ptr<Invalidations> invalidations;
+
+  // For status.json.
+  RecentErrors recent_errors;
+  mutable std::atomic<int64_t> cache_hits = 0;  // openings of instances
+  mutable std::atomic<int64_t> cache_misses = 0;
 };
 
 using ContextRef = std::shared_ptr<Context>;

@@ -11,6 +11,7 @@
 #include "vfs/directories.h"
 #include "vfs/instances.h"
 #include "vfs/lookups.h"
+#include "vfs/virtual_files.h"
 #include "vfs/xattrs.h"
 
 namespace tciafs::vfs {
@@ -22,6 +23,14 @@ int64_t FreeBytes(const cache::Usage& usage) {
   const int64_t below_cap = usage.cap_bytes - usage.used_bytes;
   const int64_t above_floor = usage.disk_free_bytes - usage.free_floor_bytes;
   return std::max<int64_t>(std::min(below_cap, above_floor) - usage.reserved_bytes, 0);
+}
+
+void NoteFailure(Context& context, NodeId node, const std::string& name, const Error& error) {
+  const auto copy = context.nodes.Find(node);
+  if (!copy) return;
+  std::string path = copy->path.Text();
+  if (!name.empty()) path += (path == "/" ? "" : "/") + name;
+  context.recent_errors.Note(context.clock.UnixMs(), std::move(path), error);
 }
 
 class ArchiveFilesystem final : public Filesystem {
@@ -37,38 +46,51 @@ class ArchiveFilesystem final : public Filesystem {
 
   void Lookup(NodeId parent, std::string_view name, std::stop_token stop,
               Callback<EntryReply> done) override {
-    LookupName(context_, parent, name, std::move(stop), std::move(done));
+    if (IsVirtual(parent)) return done(LookupVirtual(*context_, parent, name));
+    LookupName(context_, parent, name, std::move(stop),
+               Noting(parent, std::string(name), std::move(done)));
   }
-  void Forget(NodeId node, uint64_t lookups) override { context_->nodes.Forget(node, lookups); }
+  void Forget(NodeId node, uint64_t lookups) override {
+    if (IsVirtual(node)) return ForgetVirtual(*context_, node, lookups);
+    context_->nodes.Forget(node, lookups);
+  }
   void GetAttributes(NodeId node, HandleId handle, std::stop_token stop,
                      Callback<AttributesReply> done) override {
+    if (IsVirtual(node)) return done(VirtualAttributes(*context_, node));
     if (handle != 0) return done(FileHandleAttributes(*context_, node, handle));
-    GetNodeAttributes(context_, node, std::move(stop), std::move(done));
+    GetNodeAttributes(context_, node, std::move(stop), Noting(node, "", std::move(done)));
   }
 
   void OpenDirectory(NodeId node, std::stop_token stop, Callback<OpenReply> done) override {
-    vfs::OpenDirectory(context_, node, std::move(stop), std::move(done));
+    if (IsVirtual(node)) return done(OpenVirtualDirectory(*context_, node));
+    vfs::OpenDirectory(context_, node, std::move(stop), Noting(node, "", std::move(done)));
   }
   Status ReadDirectory(HandleId handle, uint64_t offset, bool with_attributes,
                        const Emit& emit) override {
+    if (IsVirtual(handle)) return ReadVirtualDirectory(*context_, handle, offset, emit);
     return vfs::ReadDirectory(*context_, handle, offset, with_attributes, emit);
   }
   void ReleaseDirectory(HandleId handle) override { vfs::ReleaseDirectory(*context_, handle); }
 
   void Open(NodeId node, bool for_writing, std::stop_token stop,
             Callback<OpenReply> done) override {
-    OpenFile(context_, node, for_writing, std::move(stop), std::move(done));
+    if (IsVirtual(node)) return done(OpenVirtual(*context_, node, for_writing));
+    OpenFile(context_, node, for_writing, std::move(stop), Noting(node, "", std::move(done)));
   }
   void Read(NodeId node, HandleId handle, int64_t offset, int64_t size_bytes, std::stop_token stop,
             Callback<ReadReply> done) override {
-    ReadFile(context_, node, handle, offset, size_bytes, std::move(stop), std::move(done));
+    if (IsVirtual(node)) return done(ReadVirtual(*context_, node, offset, size_bytes));
+    ReadFile(context_, node, handle, offset, size_bytes, std::move(stop),
+             Noting(node, "", std::move(done)));
   }
   void Release(HandleId handle) override { ReleaseFile(*context_, handle); }
 
   Result<std::string> GetXattr(NodeId node, std::string_view name) override {
+    if (IsVirtual(node)) return Fail(Errc::kNoAttribute, std::string(name));
     return GetNodeXattr(*context_, node, name);
   }
   Result<std::vector<std::string>> ListXattr(NodeId node) override {
+    if (IsVirtual(node)) return std::vector<std::string>();
     return ListNodeXattr(*context_, node);
   }
 
@@ -84,9 +106,20 @@ class ArchiveFilesystem final : public Filesystem {
   void OnInvalidation(std::function<void(const Invalidation&)> listener) override {
     context_->invalidations->SetListener(std::move(listener));
   }
-  size_t nodes() const override { return context_->nodes.size(); }
+  size_t nodes() const override { return context_->nodes.size() + context_->virtual_nodes.size(); }
 
  private:
+  // Hands the outcome on; a failure is remembered under the path of the node, or of `name` in it.
+  template <typename Reply>
+  Callback<Reply> Noting(NodeId node, std::string name, Callback<Reply> done) {
+    return [weak = std::weak_ptr<Context>(context_), node, name = std::move(name),
+            done = std::move(done)](Result<Reply> reply) {
+      if (!reply && RecentErrors::IsWorthTelling(reply.error().code))
+        if (const ContextRef alive = weak.lock()) NoteFailure(*alive, node, name, reply.error());
+      done(std::move(reply));
+    };
+  }
+
   const ContextRef context_;
 };
 

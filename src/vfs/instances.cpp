@@ -152,6 +152,7 @@ void AcquireInstance(const Context& context, const SeriesAccess& series, const s
                      std::stop_token stop, Callback<FilePtr> done) {
   // Whatever is wrong with the cache, the fetcher is the one to make it good.
   auto cached = context.cache.Open(series.key, series.version(), sop);
+  ++(cached ? context.cache_hits : context.cache_misses);
   if (cached) return done(std::move(*cached));
   context.fetcher.Acquire(series.target, sop, std::move(stop), std::move(done));
 }

@@ -112,6 +112,7 @@ void LookupName(const ContextRef& context, NodeId parent, std::string_view name,
     if (!above) return done(Fail(GoneError()));
     return LookupSelf(context, *above, std::move(stop), std::move(done));
   }
+  if (name == kVirtualDirectoryName) return done(LookupVirtualDirectory(*context, *directory));
   FindName(context, directory->path, std::string(name), -1, std::move(stop),
            [weak = std::weak_ptr<Context>(context), parent,
             done = std::move(done)](Result<FoundName> found) {

@@ -108,7 +108,8 @@ struct Usage {
   int64_t free_floor_bytes = 0;
   int64_t disk_free_bytes = 0;
   int64_t series = 0;
-  int64_t instances = 0;  // cached
+  int64_t series_pinned = 0;  // also those that are not here
+  int64_t instances = 0;      // cached
   bool degraded = false;  // the disk failed; new data goes to memory
 };
 

@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "tciafs/source/records.h"
+#include "tciafs/source/source.h"
 #include "tciafs/util/result.h"
 
 namespace tciafs::catalog {
@@ -86,7 +87,8 @@ struct ServerHealth {
   std::string name;
   std::string scope;
   bool reachable = true;
-  std::string last_error;  // "" if none since it last answered
+  std::string last_error;       // "" if none since it last answered
+  source::ServerStatus status;  // what the source itself says
 };
 
 class Catalog {

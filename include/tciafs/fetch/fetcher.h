@@ -37,7 +37,8 @@ struct DownloadStatus {
   int64_t bytes_expected = -1;  // -1: unknown
   int64_t instances_published = 0;
   size_t waiters = 0;
-  bool started = false;  // false while queued for a place, or for space other downloads hold
+  bool started = false;      // false while queued for a place, or for space other downloads hold
+  int64_t streaming_ms = 0;  // since the stream under way began, which is what has been received in
 };
 
 class Fetcher {

@@ -16,7 +16,9 @@
 // returned.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -64,6 +66,25 @@ struct SeriesQuery {
   SeriesUid series;
 };
 
+// Who a server is and how it has been lately. Plain data, for people; never with secrets.
+struct ServerStatus {
+  enum class State {
+    kOk,
+    kFailing,  // calls failed; being found out whether the server is at fault
+    kOffline,  // it does not answer, or may not be asked: calls are refused at once
+  };
+  std::string name;
+  std::string url;
+  std::string scope;
+  std::string api;  // the dialect it speaks; "" while that is not known
+  State state = State::kOk;
+  int64_t since_unix_ms = 0;  // of `state`; 0: unknown
+  std::string reason;         // why it is not kOk
+  std::string last_error;     // of any call, also where a later one worked
+  int64_t last_error_unix_ms = 0;
+  int64_t retry_in_ms = -1;  // until it is asked whether it is back; -1: it is not going to be
+};
+
 class Source {
  public:
   virtual ~Source() = default;
@@ -73,6 +94,15 @@ class Source {
   virtual const std::string& scope() const = 0;
   virtual const std::string& name() const = 0;  // for people: the host
   virtual Capabilities capabilities() const = 0;
+  virtual ServerStatus status() const {
+    ServerStatus status;
+    status.name = name();
+    status.scope = scope();
+    return status;
+  }
+  // When it last came back after it had not answered, in monotonic milliseconds: what failed before
+  // may be asked for again. The least value if it never did.
+  virtual int64_t recovered_at_ms() const { return std::numeric_limits<int64_t>::min(); }
 
   virtual void ListCollections(std::stop_token stop,
                                Callback<std::vector<CollectionRecord>> done) = 0;

@@ -15,6 +15,9 @@
 // never reused for another object. Inode numbers (Attributes::inode) are derived from the path and
 // so stay the same across mounts.
 //
+// Every directory may hold a directory `.tcia` that is never listed: files the file system makes
+// itself (src/vfs/virtual_files.h). They are answered at once and without the network.
+//
 // Lock order: the node table's mutex is a leaf; no lock is held across a call into catalog, fetch
 // or cache, nor across a callback.
 #pragma once
@@ -30,6 +33,7 @@
 #include "tciafs/cache/block_cache.h"
 #include "tciafs/catalog/catalog.h"
 #include "tciafs/fetch/fetcher.h"
+#include "tciafs/util/clock.h"
 #include "tciafs/util/executor.h"
 #include "tciafs/util/result.h"
 
@@ -80,10 +84,13 @@ struct DirectoryEntry {
   EntryReply entry;
 };
 
-// Bytes to answer a read with: a range of a cache file, kept open by `keep_alive`.
+// Bytes to answer a read with: a range of a cache file, kept open by `keep_alive`; or, where `text`
+// is set, `bytes` of it.
 struct ReadReply {
   cache::FileRange range;
   std::shared_ptr<cache::InstanceFile> keep_alive;
+  std::shared_ptr<const std::string> text = nullptr;
+  std::string_view bytes = {};
 };
 
 struct SpaceReply {
@@ -119,6 +126,9 @@ struct FilesystemOptions {
   UnknownSize unknown_size = UnknownSize::kEstimate;
   int64_t kernel_validity_max_ms = 24 * 3600 * 1000LL;
   std::vector<std::string> scopes;  // of the servers, by index
+  std::string version;              // of the program, told in .tcia/status.json
+  bool offline = false;             // likewise
+  const Clock* clock = nullptr;     // borrowed; null: the system's
 };
 
 class Filesystem {

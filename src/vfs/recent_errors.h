@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// The last operations that failed because of the archive or of this machine, for status.json:
+// bounded, newest first; the same failure of the same path is told once, with how often.
+// Thread-safe; its mutex is a leaf. Times are unix milliseconds.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <string>
+#include <vector>
+
+#include "tciafs/util/mutex.h"
+#include "tciafs/util/result.h"
+
+namespace tciafs::vfs {
+
+struct RecentError {
+  int64_t last_unix_ms = 0;
+  std::string path;
+  Error error;
+  int64_t count = 1;
+};
+
+class RecentErrors {
+ public:
+  static constexpr size_t kErrorsMax = 64;        // a screen or two
+  static constexpr size_t kTextBytesMax = 1'024;  // of a path, of a reason
+
+  // True for a failure that is worth telling: not for a name that does not exist, or an interrupt.
+  static bool IsWorthTelling(Errc code);
+
+  void Note(int64_t unix_ms, std::string path, const Error& error);
+  std::vector<RecentError> Get() const;
+
+ private:
+  mutable Mutex mutex_;
+  std::list<RecentError> errors_ TCIAFS_GUARDED_BY(mutex_);  // newest first
+};
+
+}  // namespace tciafs::vfs
