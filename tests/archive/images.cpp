@@ -84,13 +84,14 @@ class SeriesZip {
       content.assign(bytes.size(), '.');
       content.replace(0, 10, "not DICOM\n");
     }
-    if (const auto cut = faults_.short_entries.find(position); cut != faults_.short_entries.end())
-      content.resize(std::min(content.size(), static_cast<size_t>(cut->second)));
     const std::string name = EntryName(entry_number);
     if (form_.md5_hashes) {
       const bool lie = faults_.wrong_md5.count(position) != 0;
       hash_lines.push_back(fmt::format("{},{}\n", name, Md5Hex(lie ? content + "!" : content)));
     }
+    // The sums are the database's: what happens to the file on its way does not change them.
+    if (const auto bytes_left = ShortenedTo(position))
+      content.resize(std::min(content.size(), static_cast<size_t>(*bytes_left)));
     EntryDamage damage;
     damage.flip_compressed = faults_.corrupt.count(position) != 0;
     damage.wrong_crc = faults_.wrong_crc.count(position) != 0;
@@ -104,6 +105,13 @@ class SeriesZip {
       }
     }
     return zip.EndEntry();
+  }
+
+  std::optional<int64_t> ShortenedTo(int64_t position) const {
+    for (const int64_t k : {position, position - series_.row.image_count})
+      if (const auto cut = faults_.short_entries.find(k); cut != faults_.short_entries.end())
+        return cut->second;
+    return std::nullopt;
   }
 
   // Counters, never ids.

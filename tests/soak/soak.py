@@ -296,8 +296,8 @@ class Soak:
                 path = name if record.get("whole_paths") else os.path.join(record["path"], name)
                 about = dict(record, path=path, outcome="ENOENT")
                 # A name too many is one that came back, or is new, and the index came late.
-                if not any(window.errors and "ENOENT" in window.errors and window.touches(about)
-                           for window in self.journal.windows):
+                if not any((window.errors is None or "ENOENT" in window.errors) and
+                           window.touches(about) for window in self.journal.windows):
                     self.find(f"{record['op']} of {record['path']}: {kind} {name}", about)
 
     def pump(self, until):

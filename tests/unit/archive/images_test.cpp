@@ -155,6 +155,8 @@ TEST_F(ImagesTest, FillsEntriesWithTheWrongThing) {
   const auto cut = FaultyZip(R"("short_entry","k":0,"n":500)");
   EXPECT_EQ(cut.at(1).content, plain[1].content.substr(0, 500));
   EXPECT_TRUE(cut[1].intact);
+  EXPECT_THAT(cut.back().content, HasSubstr(Md5Hex(plain[1].content)));
+  EXPECT_EQ(FaultyZip(R"("short_entry","k":-1,"n":500)").at(4).content.size(), 500U);
   const auto bomb = FaultyZip(R"("bomb","k":0,"n":1000001)");
   EXPECT_EQ(bomb.at(1).content.size(), plain[1].content.size() + 1000001);
   EXPECT_THAT(FaultyZip(R"("evil_names")").at(1).name, HasSubstr("evil.dcm"));
