@@ -72,20 +72,6 @@ Status Index::VisitSeries(const SeriesVisitor& visit) const {
   });
 }
 
-Status Index::Check() const {
-  TCIAFS_ASSIGN(const auto txn, environment_->Read());
-  for (const store::Table table : {series_, instances_}) {
-    uint64_t seen = 0;
-    TCIAFS_TRY(txn.Scan(table, "", [&](std::string_view, std::string_view) {
-      ++seen;
-      return true;
-    }));
-    TCIAFS_ASSIGN(const uint64_t count, txn.Count(table));
-    if (seen != count) return Fail(Errc::kCorrupt, "index: records are missing");
-  }
-  return {};
-}
-
 Status Index::Commit(const std::function<IndexChanges()>& take) {
   TCIAFS_ASSIGN(auto txn, environment_->Write());
   const IndexChanges changes = take();

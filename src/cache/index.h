@@ -41,8 +41,6 @@ class Index {
   // Nothing in place of an entry: its record is damaged.
   using SeriesVisitor = std::function<void(const SeriesId&, std::optional<SeriesEntry>)>;
   Status VisitSeries(const SeriesVisitor& visit) const;
-  // Touches every page. kCorrupt if the tree (not a mere record) is damaged.
-  Status Check() const;
 
   Status Commit(const std::function<IndexChanges()>& take);
   // The series has no bytes any more: its instances are forgotten or, with keep_known, remembered

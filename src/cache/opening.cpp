@@ -129,12 +129,11 @@ int64_t Sweep(const Opening& opening, const Loaded& loaded, const std::vector<Se
   return RemoveStrangers(*opening.disk, opening.layout, known);
 }
 
-Result<Loaded> LoadIndex(const Opening& opening, bool look_over) {
+Result<Loaded> LoadIndex(const Opening& opening, bool died) {
   const Layout& layout = opening.layout;
   Loaded loaded;
   TCIAFS_ASSIGN(loaded.index,
                 Index::Open(layout.index_directory(), IndexMapBytes(opening.options.cap_bytes)));
-  if (look_over) TCIAFS_TRY(loaded.index->Check());
   std::vector<SeriesId> damaged;
   TCIAFS_TRY(loaded.index->VisitSeries([&](const SeriesId& id, std::optional<SeriesEntry> entry) {
     if (entry) {
@@ -152,13 +151,13 @@ Result<Loaded> LoadIndex(const Opening& opening, bool look_over) {
     loaded.recovered.insert(SeriesIdOf(entry.key));
     TCIAFS_ASSIGN(entry, RecoverSeries(*opening.disk, layout, *loaded.index, std::move(entry)));
   }
-  if (look_over) loaded.left_bytes += Sweep(opening, loaded, damaged);
+  if (died) loaded.left_bytes += Sweep(opening, loaded, damaged);
   return loaded;
 }
 
 // Recovery writes to the index, which may be full.
-Result<Loaded> LoadOrMakeRoom(const Opening& opening, bool look_over) {
-  auto loaded = LoadIndex(opening, look_over);
+Result<Loaded> LoadOrMakeRoom(const Opening& opening, bool died) {
+  auto loaded = LoadIndex(opening, died);
   if (loaded || loaded.error().code != Errc::kNoSpace) return loaded;
   LogWarning("cache {}: the index is full ({}); series without bytes are forgotten",
              opening.layout.root(), loaded.error().message);
@@ -170,7 +169,7 @@ Result<Loaded> LoadOrMakeRoom(const Opening& opening, bool look_over) {
     TCIAFS_ASSIGN(const bool made_room, ForgetRemembered(*index));
     if (!made_room) return loaded;
   }
-  return LoadIndex(opening, /*look_over=*/false);
+  return LoadIndex(opening, /*died=*/false);
 }
 
 // After the cap was lowered: the file never shrinks, and would leave too little for data.
@@ -193,7 +192,7 @@ Result<Loaded> LoadOrStartAnew(const Opening& opening, const OwnerLock& owner, i
   }
   TCIAFS_TRY(SetAside(opening.layout, why));
   TCIAFS_TRY(opening.disk->MakeDirectory(opening.layout.series_root()));
-  return LoadIndex(opening, /*look_over=*/false);
+  return LoadIndex(opening, /*died=*/false);
 }
 
 // The root and what lies in it beside series and index: FORMAT, lock, and the two directories.

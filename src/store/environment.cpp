@@ -5,11 +5,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <filesystem>
 #include <utility>
 
 #include "store/lmdb_errors.h"
+#include "store/page_check.h"
+#include "store/seal.h"
 #include "store/transaction.h"
 #include "tciafs/util/fault_point.h"
 #include "tciafs/util/log.h"
@@ -25,6 +28,7 @@ constexpr unsigned kReadersMax = 4096;
 constexpr int64_t kMapBytesMin = int64_t{1} << 20;
 constexpr unsigned kFlags = MDB_NOTLS | MDB_NOMETASYNC;
 constexpr mdb_mode_t kFileMode = 0600;
+constexpr const char* kDataFile = "data.mdb";  // LMDB's own name
 
 struct EnvCloser {
   void operator()(MDB_env* env) const { mdb_env_close(env); }
@@ -96,6 +100,22 @@ Result<std::vector<MDB_dbi>> OpenTables(MDB_env* env, const EnvironmentOptions& 
   return tables;
 }
 
+// Whether LMDB may be let near what is there. The seal sees every changed byte, but only a clean
+// close leaves one.
+Status CheckFile(const EnvironmentOptions& options) {
+  TCIAFS_ASSIGN(const Seal seal, CompareSeal(options.directory));
+  switch (seal) {
+    case Seal::kBroken:
+      return Fail(Errc::kCorrupt, options.directory + ": bytes have changed since it was closed");
+    case Seal::kAbsent:
+      TCIAFS_TRY(CheckPages(options.directory + "/" + kDataFile, options.tables));
+      break;
+    case Seal::kFits:
+      break;
+  }
+  return RemoveSeal(options.directory);
+}
+
 int64_t AllocatedBytes(const std::string& path) {
   struct stat file {};
   return ::stat(path.c_str(), &file) == 0 ? int64_t{file.st_blocks} * 512 : 0;
@@ -107,16 +127,25 @@ struct Environment::State {
   std::string directory;
   EnvPtr env;
   std::vector<MDB_dbi> tables;
+  std::atomic<bool> damaged = false;
 };
 
 Environment::Environment(std::unique_ptr<State> state) : state_(std::move(state)) {}
-Environment::~Environment() = default;
+
+Environment::~Environment() {
+  Status closed = Sync();
+  state_->env.reset();
+  if (state_->damaged) return;  // it is to be looked over
+  if (closed) closed = WriteSeal(state_->directory);
+  if (!closed) LogInfo("store {}: not sealed: {}", state_->directory, closed.error().message);
+}
 
 Result<std::unique_ptr<Environment>> Environment::Open(const EnvironmentOptions& options) {
   if (const int fault = FaultPoint("store.open"); fault != 0)
     return Fail(LmdbError(fault, options.directory));
   TCIAFS_TRY(MakeDirectory(options.directory));
   CommitStep("store.directory_made");
+  TCIAFS_TRY(CheckFile(options));
   auto state = std::make_unique<State>();
   state->directory = options.directory;
   TCIAFS_ASSIGN(state->env, OpenEnv(options, options.map_bytes_max));
@@ -134,14 +163,14 @@ Result<ReadTxn> Environment::Read() const {
   MDB_txn* txn = nullptr;
   const int code = mdb_txn_begin(state_->env.get(), nullptr, MDB_RDONLY, &txn);
   if (code != MDB_SUCCESS) return Fail(LmdbError(code, state_->directory));
-  return ReadTxn(std::make_unique<ReadTxn::Handle>(txn));
+  return ReadTxn(std::make_unique<ReadTxn::Handle>(txn, state_->damaged));
 }
 
 Result<WriteTxn> Environment::Write() {
   MDB_txn* txn = nullptr;
   const int code = mdb_txn_begin(state_->env.get(), nullptr, 0, &txn);
   if (code != MDB_SUCCESS) return Fail(LmdbError(code, state_->directory));
-  return WriteTxn(std::make_unique<ReadTxn::Handle>(txn));
+  return WriteTxn(std::make_unique<ReadTxn::Handle>(txn, state_->damaged));
 }
 
 int64_t Environment::used_bytes() const {

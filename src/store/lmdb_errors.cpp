@@ -15,6 +15,7 @@ namespace {
 Errc CodeOf(int code) {
   switch (code) {
     case MDB_NOTFOUND:
+    case ENOENT:
       return Errc::kNotFound;
     case MDB_MAP_FULL:
     case MDB_TXN_FULL:
@@ -36,6 +37,8 @@ Errc CodeOf(int code) {
     case MDB_READERS_FULL:
     case EAGAIN:
     case EBUSY:
+    case EMFILE:
+    case ENFILE:
       return Errc::kBusy;
     case EACCES:
     case EPERM:

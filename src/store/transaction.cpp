@@ -54,6 +54,12 @@ class Cursor {
 
 }  // namespace
 
+Error ReadTxn::Handle::ErrorOf(int code, std::string_view context) {
+  Error error = LmdbError(code, context);
+  if (error.code == Errc::kCorrupt) damaged = true;
+  return error;
+}
+
 ReadTxn::ReadTxn(std::unique_ptr<Handle> handle) : handle_(std::move(handle)) {}
 ReadTxn::ReadTxn(ReadTxn&&) noexcept = default;
 ReadTxn& ReadTxn::operator=(ReadTxn&&) noexcept = default;
@@ -67,7 +73,7 @@ Result<std::optional<std::string_view>> ReadTxn::Get(Table table, std::string_vi
   MDB_val value{};
   const int code = mdb_get(handle_->txn, table.id_, &key_val, &value);
   if (code == MDB_NOTFOUND) return std::nullopt;
-  if (code != MDB_SUCCESS) return Fail(LmdbError(code, "get"));
+  if (code != MDB_SUCCESS) return Fail(handle_->ErrorOf(code, "get"));
   return ToView(value);
 }
 
@@ -76,7 +82,7 @@ Status ReadTxn::Scan(Table table, std::string_view prefix, const Visitor& visit,
   if (!handle_) return Ended();
   Cursor cursor;
   int code = cursor.Open(handle_->txn, table.id_);
-  if (code != MDB_SUCCESS) return Fail(LmdbError(code, "scan"));
+  if (code != MDB_SUCCESS) return Fail(handle_->ErrorOf(code, "scan"));
   MDB_val key{};
   MDB_val value{};
   for (code = cursor.Seek(std::max(prefix, from), &key, &value);
@@ -84,7 +90,7 @@ Status ReadTxn::Scan(Table table, std::string_view prefix, const Visitor& visit,
        code = cursor.Next(&key, &value)) {
     if (!visit(ToView(key), ToView(value))) return {};
   }
-  if (code != MDB_SUCCESS && code != MDB_NOTFOUND) return Fail(LmdbError(code, "scan"));
+  if (code != MDB_SUCCESS && code != MDB_NOTFOUND) return Fail(handle_->ErrorOf(code, "scan"));
   return {};
 }
 
@@ -92,7 +98,7 @@ Result<uint64_t> ReadTxn::Count(Table table) const {
   if (!handle_) return Fail(Ended().error());
   MDB_stat stat{};
   const int code = mdb_stat(handle_->txn, table.id_, &stat);
-  if (code != MDB_SUCCESS) return Fail(LmdbError(code, "count"));
+  if (code != MDB_SUCCESS) return Fail(handle_->ErrorOf(code, "count"));
   return stat.ms_entries;
 }
 
@@ -103,8 +109,8 @@ Status WriteTxn::Put(Table table, std::string_view key, std::string_view value) 
   MDB_val value_val = ToVal(value);
   const int code = mdb_put(handle_->txn, table.id_, &key_val, &value_val, 0);
   if (code == MDB_SUCCESS) return {};
-  if (!handle_->failure) handle_->failure = LmdbError(code, "put");
-  return Fail(LmdbError(code, "put"));
+  if (!handle_->failure) handle_->failure = handle_->ErrorOf(code, "put");
+  return Fail(handle_->ErrorOf(code, "put"));
 }
 
 Status WriteTxn::Delete(Table table, std::string_view key) {
@@ -113,8 +119,8 @@ Status WriteTxn::Delete(Table table, std::string_view key) {
   MDB_val key_val = ToVal(key);
   const int code = mdb_del(handle_->txn, table.id_, &key_val, nullptr);
   if (code == MDB_SUCCESS || code == MDB_NOTFOUND) return {};
-  if (!handle_->failure) handle_->failure = LmdbError(code, "delete");
-  return Fail(LmdbError(code, "delete"));
+  if (!handle_->failure) handle_->failure = handle_->ErrorOf(code, "delete");
+  return Fail(handle_->ErrorOf(code, "delete"));
 }
 
 Result<uint64_t> WriteTxn::DeletePrefix(Table table, std::string_view prefix) {
@@ -132,8 +138,8 @@ Result<uint64_t> WriteTxn::DeletePrefix(Table table, std::string_view prefix) {
     code = cursor.Next(&key, &value);
   }
   if (code == MDB_SUCCESS || code == MDB_NOTFOUND) return deleted;
-  if (!handle_->failure) handle_->failure = LmdbError(code, "delete");
-  return Fail(LmdbError(code, "delete"));
+  if (!handle_->failure) handle_->failure = handle_->ErrorOf(code, "delete");
+  return Fail(handle_->ErrorOf(code, "delete"));
 }
 
 Status WriteTxn::Commit() {
@@ -144,7 +150,7 @@ Status WriteTxn::Commit() {
     return Fail(LmdbError(fault, "commit"));
   const int code = mdb_txn_commit(std::exchange(handle->txn, nullptr));
   CommitStep("store.committed");
-  if (code != MDB_SUCCESS) return Fail(LmdbError(code, "commit"));
+  if (code != MDB_SUCCESS) return Fail(handle->ErrorOf(code, "commit"));
   return {};
 }
 

@@ -7,21 +7,28 @@
 
 #include <lmdb.h>
 
+#include <atomic>
 #include <optional>
+#include <string_view>
 
 #include "tciafs/store/store.h"
 
 namespace tciafs::store {
 
 struct ReadTxn::Handle {
-  explicit Handle(MDB_txn* begun) : txn(begun) {}
+  Handle(MDB_txn* begun, std::atomic<bool>& environment_damaged)
+      : txn(begun), damaged(environment_damaged) {}
   ~Handle() {
     if (txn != nullptr) mdb_txn_abort(txn);
   }
   Handle(const Handle&) = delete;
   Handle& operator=(const Handle&) = delete;
 
+  // The error of a call; notes it if it tells of damage.
+  Error ErrorOf(int code, std::string_view context);
+
   MDB_txn* txn;
+  std::atomic<bool>& damaged;
   std::optional<Error> failure;
 };
 
