@@ -35,6 +35,8 @@ def read_or_none(path):
 
 
 class CrashCase(harness.MountCase):
+    cap = CAP
+
     def setUp(self):
         super().setUp()
         self.faults = fault_points.Faults(self.directory)
@@ -42,7 +44,7 @@ class CrashCase(harness.MountCase):
     def faulty_mount(self, *servers, options=(), **keywords):
         """With the cap, under the plan; killed should it hang. None if it died while starting."""
         try:
-            mount = self.mount(*servers, options=["--cache-size", CAP, *options],
+            mount = self.mount(*servers, options=["--cache-size", self.cap, *options],
                                environment=self.faults.environment, **keywords)
         except AssertionError as failure:
             if "mount ended with -9" not in str(failure):
@@ -85,7 +87,7 @@ class CrashCase(harness.MountCase):
         return readable
 
     def check_cap(self):
-        self.assertLessEqual(disk_bytes(os.path.join(self.cache, "images")), CAP)
+        self.assertLessEqual(disk_bytes(os.path.join(self.cache, "images")), self.cap)
 
     def check_whole(self, server, truth, **keywords):
         """And with the archive at hand everything is as it should be."""
