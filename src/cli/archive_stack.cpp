@@ -8,9 +8,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <condition_variable>
 #include <filesystem>
-#include <mutex>
+#include <semaphore>
 #include <thread>
 
 #include "cli/credentials.h"
@@ -203,25 +202,11 @@ Outcome<std::unique_ptr<ArchiveStack>> ArchiveStack::Build(const MountSettings& 
 vfs::Filesystem& ArchiveStack::filesystem() { return *parts_->filesystem; }
 
 std::vector<std::string> ArchiveStack::Probe(int64_t patience_ms) {
-  struct Waiting {
-    std::mutex mutex;
-    std::condition_variable answered;
-    bool done = false;
-  };
-  auto waiting = std::make_shared<Waiting>();
+  auto answer = std::make_shared<std::binary_semaphore>(0);
   std::stop_source stop;
   parts_->catalog->List(catalog::ObjectPath{}, stop.get_token(),
-                        [waiting](const Result<catalog::ListAnswer>&) {
-                          const std::lock_guard lock(waiting->mutex);
-                          waiting->done = true;
-                          waiting->answered.notify_one();
-                        });
-  bool answered = false;
-  {
-    std::unique_lock lock(waiting->mutex);
-    answered = waiting->answered.wait_for(lock, std::chrono::milliseconds(patience_ms),
-                                          [&] { return waiting->done; });
-  }
+                        [answer](const Result<catalog::ListAnswer>&) { answer->release(); });
+  const bool answered = answer->try_acquire_for(std::chrono::milliseconds(patience_ms));
   stop.request_stop();
   std::vector<std::string> problems;
   std::string silent;

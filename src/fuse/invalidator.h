@@ -35,7 +35,7 @@ class Invalidator {
   std::deque<vfs::Invalidation> queue_ TCIAFS_GUARDED_BY(mutex_);
   bool closed_ TCIAFS_GUARDED_BY(mutex_) = false;
   Mutex join_mutex_;
-  std::thread thread_;
+  std::thread thread_ TCIAFS_GUARDED_BY(join_mutex_);
 };
 
 }  // namespace tciafs::fuse

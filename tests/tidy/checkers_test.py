@@ -43,9 +43,12 @@ class Style(unittest.TestCase):
 
     def test_seeded_violations(self):
         for bad in ("int x; \n", "x" * 101 + "\n", "throw 1;\n", "int a = EIO;\n", "using namespace x;\n",
-                    "// y\nint z = std::rand();\n"):
+                    "// y\nint z = std::rand();\n", "std::mutex m;\n", "std::condition_variable c;\n",
+                    "  Mutex mutex_;\n  int x_;\n"):
             self.assertTrue(self.problems(self.GOOD + bad), bad)
         self.assertTrue(self.problems("int x;\n"))
+        self.assertEqual(self.problems(
+            self.GOOD + "  mutable Mutex mutex_;\n  int x_ TCIAFS_GUARDED_BY(mutex_);\n"), [])
         self.assertEqual(self.problems(self.GOOD + "// never throw, EIO is fuse's\n"), [])
 
 
