@@ -42,6 +42,7 @@ class OneFile final : public Disk {
   Status Remove(const std::string&) override { return {}; }
   Result<bool> MakeDirectory(const std::string&) override { return true; }
   Status RemoveDirectory(const std::string&) override { return {}; }
+  Status SyncDirectory(const std::string&) override { return {}; }
   Result<std::vector<DiskEntry>> List(const std::string&) override {
     return std::vector<DiskEntry>();
   }
