@@ -17,7 +17,8 @@ endif()
 if(TCIAFS_SANITIZE)
   # libFuzzer's main goes into the fuzz targets alone (tests/fuzz); all else is only watched by it.
   string(REGEX REPLACE "fuzzer(,|$)" "fuzzer-no-link\\1" sanitizers "${TCIAFS_SANITIZE}")
-  add_compile_options(-fsanitize=${sanitizers} -fno-omit-frame-pointer)
+  # What UBSan reports ends the program, as it is with the others.
+  add_compile_options(-fsanitize=${sanitizers} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${sanitizers})
 endif()
 

@@ -8,6 +8,7 @@ could hang is run as a subprocess with a time limit.
 """
 
 import ctypes
+import glob
 import hashlib
 import json
 import os
@@ -27,6 +28,8 @@ TEST_DATA = os.environ.get("TCIAFS_TEST_DATA", "")
 WAIT_S = 30
 DISCARD = subprocess.DEVNULL
 PIPE = subprocess.PIPE
+CRASHES = (signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV)
+SANITIZER_OPTIONS = ("ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS")
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
@@ -194,15 +197,18 @@ class Mount:
         detach(self.path)
 
     def end(self):
-        """Teardown: never fails, never hangs."""
+        """Teardown: never hangs, and fails only for a daemon that crashed by itself."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
                 self.process.wait(WAIT_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
+                self.process.wait()
         detach(self.path)
         self._log.close()
+        if -self.process.returncode in CRASHES:
+            raise AssertionError(f"the daemon ended with {self.process.returncode}: {self.log()[-4000:]}")
 
 
 def detach(path):
@@ -224,6 +230,19 @@ def clean_environment(extra=None):
     return kept
 
 
+def _restore_environment(name, value):
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
+
+
+def _fail_on_reports(prefix):
+    for path in sorted(glob.glob(prefix + ".*")):
+        with open(path, encoding="utf-8", errors="replace") as report:
+            raise AssertionError("a sanitizer reports: " + report.read(8000))
+
+
 class MountCase(unittest.TestCase):
     """Gives each case its directory and ends what it started, newest first."""
 
@@ -232,6 +251,16 @@ class MountCase(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.directory, True)
         self.cache = os.path.join(self.directory, "cache")
         self._mounts = 0
+        self._watch_sanitizers()
+
+    def _watch_sanitizers(self):
+        """A sanitized daemon reports into the case's directory, in the background and dying too."""
+        reports = os.path.join(self.directory, "sanitizer")
+        for name in SANITIZER_OPTIONS:
+            before = os.environ.get(name)
+            os.environ[name] = ":".join(filter(None, [before, f"log_path={reports}"]))
+            self.addCleanup(_restore_environment, name, before)
+        self.addCleanup(_fail_on_reports, reports)
 
     def archive(self, *arguments):
         archive = Archive(self.directory, *arguments)
