@@ -145,6 +145,7 @@ class DiskBlockCache final : public BlockCache {
   Status Reserve(int64_t bytes) { return MakeRoom(bytes, Room::kReserve); }
   // Least recently used first, enough of them or none; marked as wiping.
   std::vector<SeriesRef> PickVictimsLocked(int64_t lacking_bytes) TCIAFS_REQUIRES(mutex_);
+  int64_t InUseBytesLocked() const TCIAFS_REQUIRES(mutex_);
   void MarkWipingLocked(SeriesState& series) TCIAFS_REQUIRES(mutex_);
   void UnmarkWipingLocked(SeriesState& series) TCIAFS_REQUIRES(mutex_);
   // Removes the bytes of a series the caller has marked as wiping. If it fails the series has no

@@ -72,7 +72,8 @@ Status DiskBlockCache::MakeRoom(int64_t bytes, Room room) {
         return Fail(Errc::kNoSpace, FormatSize(lacking) + " too little (cap " +
                                         FormatSize(space_.cap_bytes()) + ", used " +
                                         FormatSize(space_.used_bytes()) + ", promised " +
-                                        FormatSize(space_.reserved_bytes()) + ", disk has " +
+                                        FormatSize(space_.reserved_bytes()) + ", in use " +
+                                        FormatSize(InUseBytesLocked()) + ", disk has " +
                                         FormatSize(disk.free_bytes) + " free and keeps " +
                                         FormatSize(space_.FloorBytes(disk)) +
                                         "), and what could be evicted does not suffice");
@@ -111,6 +112,14 @@ std::vector<SeriesRef> DiskBlockCache::PickVictimsLocked(int64_t lacking_bytes) 
   if (lacking_bytes > 0) return {};
   for (const SeriesRef& victim : victims) MarkWipingLocked(*victim);
   return victims;
+}
+
+// Of series that are being read or fetched.
+int64_t DiskBlockCache::InUseBytesLocked() const {
+  int64_t bytes = 0;
+  for (const auto& [id, series] : series_)
+    if (series->InUse()) bytes += series->entry.disk_bytes;
+  return bytes;
 }
 
 void DiskBlockCache::MarkWipingLocked(SeriesState& series) {

@@ -30,8 +30,9 @@ inline constexpr int kBusyRetriesMax = 150;
 // How long an instance that ended is held back for what follows it (see intake.h).
 inline constexpr int64_t kHoldMs = 500;
 
-// A stream may exceed what was announced by half and this much (figures drift), not more.
-inline constexpr int64_t kExcessBytesMax = int64_t{64} << 20;
+// A stream may exceed what was announced by half and this much (figures drift), not more: an entry
+// that inflates without end is noticed before it has evicted the whole of a small cache.
+inline constexpr int64_t kExcessBytesMax = int64_t{8} << 20;
 inline constexpr int64_t kExcessInstancesMax = 1'000;
 // Where nothing was announced: beyond any series known.
 inline constexpr int64_t kUnannouncedBytesMax = int64_t{1} << 40;

@@ -93,6 +93,12 @@ class Downloads(harness.MountCase):
                 server.stop()
                 self.cache += "x"
 
+    def test_an_entry_without_end_is_healed_in_a_small_cache(self):
+        server, mount, truth = self.series("images=6,size=64x64", options=["--cache-size", "16M"])
+        server.plan({"endpoint": "*/getImage*", "times": 1, "action": "bomb", "k": 2,
+                     "n": 64 << 20})
+        self.assertEqual(self.read_all(mount, truth), truth)
+
     def test_refused_series_is_eacces_at_once(self):
         server, mount, truth = self.series("images=3")
         server.plan({"endpoint": "*/getImage*", "times": -1, "action": "status", "code": 400,
