@@ -128,7 +128,7 @@ Status DiskBlockCache::RemoveInstance(const Removal& removal) {
       held = next;
     }
     series->live.erase(sop);
-    series->entry.verified = false;
+    if (stored || live) series->entry.verified = false;
     series->intact.Drop(sop);
     series->withdrawing.erase(sop);
     ChangeLocked(series);

@@ -234,6 +234,8 @@ TEST_F(CacheTest, IsVerifiedUntilSomethingIsMissing) {
   Reopen();
   EXPECT_TRUE(cache_->Verified(Key("s"), Version()));
   auto writer = cache_->BeginSeries({Key("s"), Version()});
+  EXPECT_EQ((*writer)->Withdraw(Sop("1.3")).error().code, Errc::kNotFound);
+  EXPECT_TRUE(cache_->Verified(Key("s"), Version())) << "nothing was withdrawn";
   ASSERT_TRUE((*writer)->Withdraw(Sop("1.2")));
   EXPECT_FALSE(cache_->Verified(Key("s"), Version()));
   ASSERT_TRUE((*writer)->MarkVerified());
