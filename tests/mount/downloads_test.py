@@ -93,11 +93,16 @@ class Downloads(harness.MountCase):
                 server.stop()
                 self.cache += "x"
 
-    def test_an_entry_without_end_is_healed_in_a_small_cache(self):
-        server, mount, truth = self.series("images=6,size=64x64", options=["--cache-size", "16M"])
+    def test_an_entry_without_end_does_not_empty_a_small_cache(self):
+        server = self.archive("--synthetic", "C:patients=2,studies=1,series=1,images=6")
+        mount = self.mount(server, options=["--cache-size", "16M"])
+        truth = server.truth("C")
+        here, *_, there = sorted(truth)
+        self.assertEqual(harness.md5_of(mount / here), truth[here][0])
         server.plan({"endpoint": "*/getImage*", "times": 1, "action": "bomb", "k": 2,
                      "n": 64 << 20})
-        self.assertEqual(self.read_all(mount, truth), truth)
+        self.assertIn(outcome_of_reading(mount / there), (truth[there][0], "EIO"))
+        self.assertEqual(os.getxattr(mount / here, "user.tcia.cached"), b"1")
 
     def test_refused_series_is_eacces_at_once(self):
         server, mount, truth = self.series("images=3")
