@@ -113,8 +113,9 @@ void CheckRow(const std::string& row) {
     for (const auto& attribute : *attributes) FUZZ_REQUIRE(value.contains(attribute.name));
     for (const auto& [name, member] : value.items()) {
       if (!member.is_string() || member.get<std::string>().empty()) continue;
+      const source::Attribute wanted{name, member.get<std::string>()};
       FUZZ_REQUIRE(std::any_of(attributes->begin(), attributes->end(), [&](const auto& a) {
-        return a.name == name && a.value == member.template get<std::string>();
+        return a.name == wanted.name && a.value == wanted.value;
       }));
     }
   }
