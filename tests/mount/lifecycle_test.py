@@ -171,18 +171,6 @@ class WhatTheMountLooksLike(harness.MountCase):
         self.assertEqual(fields[separator + 1], "fuse.tciafs")
         self.assertEqual(fields[separator + 2], f"tcia:127.0.0.1:{self.server.port}")
 
-    def test_nothing_can_be_written(self):
-        mount = self.mount(self.server)
-        path = mount / harness.walk_files(mount.path)[0]
-        for attempt in (lambda: open(path, "ab"), lambda: open(mount / "A/new", "wb"),
-                        lambda: os.mkdir(mount / "B"), lambda: os.unlink(path),
-                        lambda: os.rename(path, path + "2"), lambda: os.chmod(path, 0o777),
-                        lambda: os.utime(path), lambda: os.setxattr(path, "user.x", b"1"),
-                        lambda: os.truncate(path, 0), lambda: os.symlink("x", mount / "A/link")):
-            with self.assertRaises(OSError) as failure:
-                attempt()
-            self.assertEqual(failure.exception.errno, errno.EROFS)
-
     def test_modes_and_owner(self):
         mount = self.mount(self.server, options=["--uid", "1234", "--gid", "2345", "--umask", "027"])
         directory = os.stat(mount / "A")
@@ -191,13 +179,6 @@ class WhatTheMountLooksLike(harness.MountCase):
         self.assertEqual(stat.S_IMODE(file.st_mode), 0o440)
         self.assertEqual((file.st_uid, file.st_gid), (1234, 2345))
         self.assertGreater(file.st_mtime, 0)
-
-    def test_space_is_the_cache(self):
-        mount = self.mount(self.server, options=["--cache-size", "64M"])
-        space = os.statvfs(mount.path)
-        self.assertEqual(space.f_blocks * space.f_frsize, 64 << 20)
-        self.assertLessEqual(space.f_bavail, space.f_blocks)
-        self.assertEqual(space.f_namemax, 255)
 
     def test_extended_attributes(self):
         mount = self.mount(self.server)
@@ -214,19 +195,6 @@ class WhatTheMountLooksLike(harness.MountCase):
             with self.assertRaises(OSError) as failure:
                 os.getxattr(path, name)
             self.assertEqual(failure.exception.errno, errno.ENODATA)
-
-    def test_estimated_sizes_are_marked_and_exact_once_opened(self):
-        server = self.archive("--synthetic", "N:patients=1,studies=1,series=1,images=3",
-                              "--no-drill-down")
-        mount = self.mount(server, cache=self.cache + "2")
-        path = mount / harness.walk_files(mount.path)[0]
-        self.assertEqual(os.getxattr(path, "user.tcia.size"), b"estimated")
-        truth = server.truth("N")[os.path.relpath(path, mount.path)]
-        self.assertGreaterEqual(os.stat(path).st_size, truth[1])
-        with open(path, "rb") as file:
-            self.assertEqual(os.fstat(file.fileno()).st_size, truth[1])
-            self.assertEqual(len(file.read()), truth[1])
-        self.assertEqual(os.stat(path).st_size, truth[1])
 
 
 if __name__ == "__main__":

@@ -125,19 +125,6 @@ class BadServers(harness.MountCase):
                 return False
         harness.wait_for(recovered, "the archive makes sense again")
 
-    def test_rejected_credentials(self):
-        server = self.archive("--synthetic", "A:patients=1,studies=1,series=1,images=1",
-                              "--user", "alice:right")
-        secrets = os.path.join(self.directory, "secrets")
-        with open(secrets, "w", encoding="utf-8", opener=lambda path, flags:
-                  os.open(path, flags, 0o600)) as file:
-            file.write(f"server = {server.url}\nusername = alice\npassword = wrong-secret\n")
-        mount = self.check(server.url, errno.EACCES, "127.0.0.1",
-                           options=["--api", "v2", "--credentials", secrets])
-        self.assertNotIn("wrong-secret", mount.log())
-        with open(f"/proc/{mount.process.pid}/cmdline", encoding="utf-8") as arguments:
-            self.assertNotIn("wrong-secret", arguments.read())
-
 
 if __name__ == "__main__":
     harness.main()

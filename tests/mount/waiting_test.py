@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright the tciafs authors
-"""Nothing hangs: blocked readers disturb nobody, an interrupt ends a wait, and so does unmounting."""
+"""Blocked readers disturb nobody, however many, and unmounting ends them."""
 
 import errno
 import os
-import signal
 import statistics
 import threading
 import time
@@ -79,77 +78,6 @@ class Blocked(harness.MountCase):
         self.assertLess(time.monotonic() - start, 20)
         self.assertEqual(len(outcomes), READERS)
         self.assertNotIn("read", outcomes)
-
-    def test_interrupt_ends_a_blocked_cat_at_once(self):
-        cat = self.background("cat", self.mounted / self.slow[0])
-        harness.wait_for(lambda: self.server.active("Image") >= 1, "cat waits")
-        cat.send_signal(signal.SIGINT)
-        self.assertEqual(cat.wait(5), -signal.SIGINT)
-
-    def test_a_listing_that_stalls_can_be_interrupted(self):
-        fresh = self.archive("--synthetic", "NEW:patients=1,studies=1,series=1,images=1")
-        fresh.plan({"endpoint": "*", "times": -1, "action": "stall_before_head"})
-        mount = self.mount(fresh, cache=self.cache + "2")
-        listing = self.background("ls", mount.path, stderr=harness.DISCARD)
-        harness.wait_for(fresh.active, "the listing is asked for")
-        listing.send_signal(signal.SIGINT)
-        self.assertEqual(listing.wait(5), -signal.SIGINT)
-
-    def test_sigterm_ends_the_daemon_with_downloads_under_way(self):
-        for signal_number in (signal.SIGTERM, signal.SIGINT):
-            with self.subTest(signal=signal_number):
-                harness.wait_for(lambda: self.server.active("Image") == 0, "nothing stalls")
-                mount = self.mount(self.server, cache=self.cache + str(int(signal_number)))
-                reader = self.background("cat", mount / self.slow[0], stdout=harness.DISCARD, stderr=harness.DISCARD)
-                harness.wait_for(lambda: self.server.active("Image") > 0, "a download")
-                mount.process.send_signal(signal_number)
-                self.assertEqual(mount.process.wait(10), 0)
-                self.assertFalse(harness.is_mounted(mount.path))
-                self.assertNotEqual(reader.wait(10), 0)
-                self.assertEqual(os.listdir(mount.path), [])
-
-
-class Deadlines(harness.MountCase):
-    def test_no_progress_is_etimedout(self):
-        server = self.archive("--synthetic", "A:patients=2,studies=1,series=1,images=4,size=128x128")
-        mount = self.mount(server, options=["--io-timeout", "500ms"])
-        paths = harness.walk_files(mount / "A")
-        for action in ({"action": "stall_before_head"},
-                       {"action": "stall_after_bytes", "n": 20000}):
-            with self.subTest(action=action):
-                server.plan({"endpoint": "*/getImage*", "times": -1, **action})
-                start = time.monotonic()
-                with self.assertRaises(TimeoutError):
-                    open(mount / ("A/" + paths[-1]), "rb").close()
-                self.assertLess(time.monotonic() - start, 15)
-                server.plan()
-                time.sleep(1.2)  # a time-out is remembered for a moment, not for long
-        self.assertTrue(harness.md5_of(mount / ("A/" + paths[-1])))
-
-    def test_a_slow_but_steady_download_is_not_cut(self):
-        server = self.archive("--synthetic", "A:patients=1,studies=1,series=1,images=4,size=64x64",
-                              "--zip-level", 0)
-        mount = self.mount(server, options=["--io-timeout", "700ms"])
-        truth = server.truth("A")
-        server.plan({"endpoint": "*/getImage*", "times": -1, "action": "drip",
-                     "n": 12000})
-        for path, (md5, _) in truth.items():
-            self.assertEqual(harness.md5_of(mount / path), md5)
-
-    def test_a_listing_without_progress_is_etimedout(self):
-        server = self.archive("--synthetic", "A:patients=2,studies=1,series=1,images=4")
-        server.plan({"endpoint": "*", "times": -1, "action": "stall_before_head"})
-        mount = self.mount(server, options=["--io-timeout", "500ms"])
-        with self.assertRaises(TimeoutError):
-            os.listdir(mount.path)
-        server.plan()
-
-        def recovered():
-            try:
-                return os.listdir(mount.path) == ["A"]
-            except OSError:
-                return False
-        harness.wait_for(recovered, "the listing recovers")
 
 
 if __name__ == "__main__":

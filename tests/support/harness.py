@@ -8,6 +8,7 @@ could hang is run as a subprocess with a time limit.
 """
 
 import ctypes
+import errno
 import glob
 import hashlib
 import json
@@ -108,9 +109,10 @@ class Archive:
         self.stop()
         self._log.close()
 
-    def restart(self):
+    def restart(self, *more_arguments):
         """Back on the same port, with a fresh state."""
         self.stop()
+        self._arguments += [str(argument) for argument in more_arguments]
         self._start(str(self.port))
 
     def _request(self, path, body=None):
@@ -304,6 +306,31 @@ def md5_of(path):
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def failure_of(call, *arguments):
+    """The name of the errno with which the call fails; None if it does not."""
+    try:
+        call(*arguments)
+    except OSError as failure:
+        return errno.errorcode[failure.errno]
+    return None
+
+
+def outcome_of_reading(path):
+    """The MD5 sum, or the name of the errno."""
+    try:
+        return md5_of(path)
+    except OSError as failure:
+        return errno.errorcode[failure.errno]
+
+
+def write_secret(path, text):
+    """A file that only its owner can read."""
+    with open(path, "w", encoding="utf-8",
+              opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.write(text)
+    return path
 
 
 def walk_files(top):

@@ -6,6 +6,7 @@ import unittest
 
 import check_layers
 import check_manual
+import check_promises
 import check_style
 
 CMAKE = """
@@ -58,6 +59,67 @@ class Manual(unittest.TestCase):
                          {"foreground", "api"})
         self.assertEqual(check_manual.options_in_page(".TP\n\\fB\\-\\-cache\\-dir\\fR DIR\ntext --other\n"),
                          {"cache-dir"})
+
+
+class Promises(unittest.TestCase):
+    PAGE = """.SS Names
+.TP
+.B N1
+Names are
+.BR stable ,
+for ever.
+Two objects never share one.
+.SS Errors
+.TP
+.B E1
+.TS
+tab(:);
+l lx.
+EIO:T{
+the archive
+failed
+T}
+.TE
+.SH SEE ALSO
+.B tciafs
+"""
+    TESTS = '''
+class Names:
+    def test_n1(self):
+        """N1: Names are stable, for ever. Two objects
+        never share one.
+
+        In every folder.
+        """
+    def test_e1_eio(self):
+        """E1: EIO: the archive failed."""
+'''
+
+    def problems(self, page=PAGE, tests=TESTS):
+        return list(check_promises.problems_of(check_promises.promises_in_page(page),
+                                               check_promises.quotes_in_tests(tests)))
+
+    def test_good(self):
+        self.assertEqual(self.problems(), [])
+
+    def test_a_number_that_one_side_lacks(self):
+        self.assertEqual(self.problems(page=self.PAGE.replace(".B E1", ".B E2")),
+                         ["test_e1_eio: the page makes no promise E1", "E2 has no test"])
+        self.assertEqual(self.problems(tests=self.TESTS.split("    def test_e1")[0]),
+                         ["E1 has no test"])
+
+    def test_a_sentence_that_one_side_lacks(self):
+        self.assertEqual(self.problems(page=self.PAGE.replace("for ever", "for a day")),
+                         ["test_n1: N1 does not say 'Names are stable, for ever.'",
+                          "N1: no test quotes 'Names are stable, for a day.'"])
+        cut = self.TESTS.replace(" for ever. Two objects", " for ever.\n\n")
+        self.assertEqual(self.problems(tests=cut),
+                         ["N1: no test quotes 'Two objects never share one.'"])
+
+    def test_a_test_of_no_promise(self):
+        for tests in (self.TESTS.replace("test_n1", "test_names"), self.TESTS.replace("N1: ", ""),
+                      self.TESTS.replace("N1: ", "N2: ")):
+            self.assertIn("its name and its docstring", self.problems(tests=tests)[0])
 
 
 if __name__ == "__main__":
