@@ -4,11 +4,13 @@
 
 A *blip* hits one or a few requests, and tciafs must make it good: it excuses nothing. An *outage*
 lasts (but a zip that inflates without end is met once and given up), and excuses its errors for
-readers of what is not in the cache. Listings are known and must go on being answered, so nothing
-excuses an error of a walker.
+readers of what is not in the cache. Listings are known and must go on being answered: errors of
+walkers are excused only by lists that are empty time and again.
 """
 
 import signal
+
+from journal import READS
 
 IMAGES = ("*/getImage*", "*/getSingleImage")
 LISTS = ("*/getCollectionValues", "*/getPatient*", "*/getSeries*", "*DrillDown*", "*/getSOP*")
@@ -58,10 +60,11 @@ BLIPS = {
 class Outage:
     """Rows of the plan while it lasts, and the errors it excuses."""
 
-    def __init__(self, name, errors, rows=None, leaves_out=False):
+    def __init__(self, name, errors, rows=None, leaves_out=False, operations=READS):
         self.name = name
         self.errors = errors
         self.rows = rows or (lambda chance: [])
+        self.operations = operations  # None: all
         self.leaves_out = leaves_out  # what was listed is not delivered: remembered for longer
 
 
@@ -94,7 +97,9 @@ OUTAGES = [
     Outage("everything: 502 as html", FAILED, lambda c: _everything("html", code=502)),
     Outage("everything stalls", SILENT, lambda c: _everything("stall_before_head")),
     Outage("lists: 500", set(), lambda c: [row(e, "status", -1, code=500) for e in LISTS]),
-    Outage("lists: nothing", set(), lambda c: [row(e, "empty", -1) for e in LISTS]),
+    # A second answer confirms the first: then the names are gone until the archive lists them again.
+    Outage("lists: nothing", {"ENOENT", "ESTALE"}, lambda c: [row(e, "empty", -1) for e in LISTS],
+           operations=None),
     Outage("lists stall", set(), lambda c: [row(e, "stall_before_head", -1) for e in LISTS]),
 ]
 

@@ -7,7 +7,7 @@ import time
 READS = {"read", "pread", "keep", "mmap", "head", "md5sum", "interrupt"}
 # A signal to whoever touches mapped memory that cannot be read.
 UNREADABLE = "SIGBUS"
-# A size that is marked as a guess, though the archive tells sizes: while a series changes.
+# A size that is marked as a guess, though the archive tells sizes: while it does not just now.
 ESTIMATED = "ESTIMATED"
 # An operation that nothing disturbs is done after so long on a busy machine.
 CALM_MAX_S = 40
