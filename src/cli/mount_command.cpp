@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the tciafs authors
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -115,9 +116,16 @@ class TeardownLimit {
   std::thread thread_;
 };
 
+// What one thread frees others can use again only within the same arena: with glibc's default of
+// eight for each processor, names looked up and forgotten took half as much memory again.
+constexpr int kMallocArenas = 2;
+
 // As many descriptors as we may have (every open instance takes one); no core file, it would hold
 // passwords.
 void SetProcessLimits() {
+#ifdef M_ARENA_MAX
+  mallopt(M_ARENA_MAX, kMallocArenas);
+#endif
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
     limit.rlim_cur = limit.rlim_max;
