@@ -165,6 +165,7 @@ Outcome<void> ArchiveStack::Parts::Assemble(const MountSettings& settings) {
 
   fetch::FetchOptions fetch_options;
   fetch_options.downloads_max = settings.downloads;
+  fetch_options.stall_ms = settings.io_timeout_ms;
   fetcher =
       fetch::CreateSeriesFetcher(fetch_options, SourcePointers(), *cache, clock, workers, timers);
 

@@ -8,6 +8,7 @@
 
 #include "fetch/limits.h"
 #include "tciafs/util/log.h"
+#include "tciafs/util/text.h"
 
 namespace tciafs::fetch {
 namespace {
@@ -48,6 +49,7 @@ Status InstanceSink::BeginInTurn(const source::SopUid& sop, Arrivals& arrived) {
   const auto known = intake_.core.cache.Known(intake_.plan.key, intake_.plan.version, sop);
   if (known && known->cached) {
     incoming.cached_size_bytes = known->size_bytes;
+    incoming.cached_md5_hex = known->md5_hex;
   } else {
     TCIAFS_ASSIGN(incoming.writer, intake_.writer->BeginInstance(sop));
   }
@@ -70,9 +72,8 @@ Status InstanceSink::DataInTurn(ByteView bytes) {
   intake_.bytes_received += count;
   TCIAFS_TRY(intake_.ledger.CheckRunaway(begun_, received_bytes_));
   open_->size_bytes += count;
-  if (!open_->writer) return {};
   open_->md5.Update(bytes);
-  return open_->writer->Append(bytes);
+  return open_->writer ? open_->writer->Append(bytes) : Status();
 }
 
 Status InstanceSink::EndInstance() {
@@ -96,8 +97,8 @@ Status InstanceSink::EndInTurn(Arrivals& arrived, bool& hold) {
   Incoming ended = std::move(*open_);
   open_.reset();
   if (delivered_.insert(ended.sop).second) delivered_bytes_ += ended.size_bytes;
-  if (!ended.writer) return EndAlreadyHere(ended, arrived);
   ended.md5_hex = ended.md5.FinishHex();
+  if (!ended.writer) return EndAlreadyHere(ended, arrived);
   ended.ended_ms = intake_.core.clock.MonotonicMs();
   held_ = std::move(ended);
   if (only_) return EndSingle(arrived);
@@ -113,10 +114,12 @@ Status InstanceSink::EndInTurn(Arrivals& arrived, bool& hold) {
   return {};
 }
 
-// A stream brings what is cached already (an earlier stream broke, or is being checked): what is
-// here stays unless the sizes differ.
+// A stream brings what is cached already (an earlier stream broke, or is being checked, or this one
+// holds it twice): what is here stays unless the two differ.
 Status InstanceSink::EndAlreadyHere(const Incoming& ended, Arrivals& arrived) {
-  if (ended.size_bytes != ended.cached_size_bytes) {
+  const bool other_bytes =
+      !ended.cached_md5_hex.empty() && !EqualsIgnoringCase(ended.cached_md5_hex, ended.md5_hex);
+  if (ended.size_bytes != ended.cached_size_bytes || other_bytes) {
     intake_.ledger.Dispute(ended.sop, ended.cached_size_bytes, ended.size_bytes);
     return {};
   }
@@ -161,7 +164,9 @@ void InstanceSink::Done(Status status) {
 
 Status InstanceSink::DoneInTurn(const Status& status, Arrivals& arrived) {
   open_.reset();
-  if (!only_) intake_.ledger.EndStream(static_cast<int64_t>(delivered_.size()), delivered_bytes_);
+  if (!only_)
+    intake_.ledger.EndStream(status.has_value(), static_cast<int64_t>(delivered_.size()),
+                             delivered_bytes_);
   const auto& last = held_ ? held_ : early_;
   if (!last || !intake_.writer) return {};
   const bool nothing_to_check =
@@ -169,15 +174,15 @@ Status InstanceSink::DoneInTurn(const Status& status, Arrivals& arrived) {
   const auto md5 = intake_.ledger.CheckMd5(last->sop, last->md5_hex);
   const bool whole = md5 != Ledger::Md5Verdict::kDiffers &&
                      (Believable(last->sop, last->size_bytes, last->md5_hex) ||
-                      (status && (AddsUp() || nothing_to_check ||
-                                  intake_.ledger.SeenBefore(last->sop, last->size_bytes))));
+                      (status && (AddsUp() || nothing_to_check)));
   if (whole) return PublishHeld(arrived);
-  intake_.ledger.Doubt(last->sop, last->size_bytes);
+  // Another stream may bring what follows it. If nothing does, it proves nothing: a file that the
+  // server cannot read to its end is cut short each time. The single image tells.
+  const bool nothing_follows = intake_.ledger.AllCame(static_cast<int64_t>(delivered_.size())) ||
+                               intake_.ledger.whole_streams() > 1;
   // What was published early stays after a mere break: only a proper end makes it suspect.
-  if (!held_ && status) {
-    owner_->OnWithdrawn(early_->sop);
-    TCIAFS_TRY(intake_.writer->Withdraw(early_->sop));
-  }
+  if (status && (!held_ || nothing_follows)) owner_->OnWithdrawn(last->sop);
+  if (status && !held_) TCIAFS_TRY(intake_.writer->Withdraw(early_->sop));
   held_.reset();
   early_.reset();
   return {};

@@ -88,6 +88,7 @@ class InstanceSink final : public source::SeriesSink,
     std::string md5_hex;
     int64_t size_bytes = 0;
     int64_t cached_size_bytes = -1;
+    std::string cached_md5_hex;
     int64_t ended_ms = 0;
   };
   struct Arrival {

@@ -311,6 +311,7 @@ void SeriesDownload::Pause(int64_t delay_ms, Step next) {
 void SeriesDownload::Stream() {
   if (EndedByCancel()) return;
   Enter(Phase::kStreaming);
+  if (streams_broken_ == 0) progress_ms_ = core_->clock.MonotonicMs();
   intake_.bytes_received = 0;
   auto sink = std::make_shared<InstanceSink>(shared_from_this(), std::nullopt);
   {
@@ -323,6 +324,8 @@ void SeriesDownload::Stream() {
 
 void SeriesDownload::AfterStream(const SinkOutcome& outcome) {
   if (EndedByCancel()) return;
+  const int64_t now_ms = core_->clock.MonotonicMs();
+  if (intake_.bytes_received > 0) progress_ms_ = now_ms;
   Assess();
   if (outcome.status) {
     ++whole_streams_;
@@ -332,17 +335,20 @@ void SeriesDownload::AfterStream(const SinkOutcome& outcome) {
   }
   const Error& error = outcome.status.error();
   stream_error_ = error;
+  damaged_stream_came_ |= intake_.bytes_received > 0 || error.code == Errc::kCorrupt;
+  if (outcome.ours && error.code == Errc::kCorrupt) {
+    LogWarning("series {}: {}", key().series.text(), error.message);
+    streams_given_up_ = true;
+    return Heal();
+  }
   if (outcome.ours || !MayHeal(error.code)) return Finish(error);
-  if (streams_broken_++ < kStreamRetriesMax) {
+  const bool in_time = now_ms - progress_ms_ < core_->options.stall_ms;
+  if (streams_broken_++ < kStreamRetriesMax && in_time) {
     LogInfo("series {}: the download broke, trying again: {}", key().series.text(), error.message);
     return Pause(BackoffMs(), &SeriesDownload::Stream);
   }
-  bool anything = false;
-  {
-    MutexLock lock(mutex_);
-    anything = !published_.empty();
-  }
-  if (!anything) return Finish(error);
+  // A server that answers nothing has no single images either.
+  if (!damaged_stream_came_) return Finish(error);
   streams_given_up_ = true;
   Heal();
 }

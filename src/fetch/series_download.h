@@ -123,7 +123,9 @@ class SeriesDownload final : public SinkOwner, public std::enable_shared_from_th
   // Of the steps alone.
   int busy_retries_ = 0;
   int streams_broken_ = 0;
+  int64_t progress_ms_ = 0;  // when a stream last brought something, or the first began
   int whole_streams_ = 0;
+  bool damaged_stream_came_ = false;
   bool streams_given_up_ = false;
   bool delivered_a_stream_ = false;
   bool began_nearly_complete_ = false;

@@ -60,11 +60,6 @@ bool Ledger::AddsUp(int64_t instances, int64_t bytes) const {
          (!bytes_announced() || bytes == announced_.total_bytes);
 }
 
-bool Ledger::SeenBefore(const source::SopUid& sop, int64_t size_bytes) const {
-  const auto doubt = doubtful_.find(sop);
-  return doubt != doubtful_.end() && doubt->second == size_bytes;
-}
-
 void Ledger::Dispute(const source::SopUid& sop, int64_t size_bytes, int64_t other_size_bytes) {
   if (disputed_.emplace(sop, std::pair(size_bytes, other_size_bytes)).second)
     newly_disputed_.push_back(sop);
@@ -76,7 +71,8 @@ bool Ledger::Plausible(const source::SopUid& sop, int64_t size_bytes) const {
   return size_bytes == dispute->second.first || size_bytes == dispute->second.second;
 }
 
-void Ledger::EndStream(int64_t instances, int64_t bytes) {
+void Ledger::EndStream(bool whole, int64_t instances, int64_t bytes) {
+  if (whole) ++whole_streams_;
   stream_instances_ = instances;
   stream_bytes_ = bytes;
 }

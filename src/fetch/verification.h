@@ -39,13 +39,15 @@ class Ledger {
   bool bytes_announced() const { return announced_.total_bytes >= 0; }
   bool instances_announced() const { return announced_.image_count >= 0; }
 
-  void Doubt(const source::SopUid& sop, int64_t size_bytes) { doubtful_[sop] = size_bytes; }
-  bool SeenBefore(const source::SopUid& sop, int64_t size_bytes) const;
+  bool AllCame(int64_t instances) const { return instances == announced_.image_count; }
+
+  // Two deliveries of an instance differ.
   void Dispute(const source::SopUid& sop, int64_t size_bytes, int64_t other_size_bytes);
   bool Plausible(const source::SopUid& sop, int64_t size_bytes) const;
 
-  // What the latest stream delivered, each instance once.
-  void EndStream(int64_t instances, int64_t bytes);
+  // What the latest stream delivered, each instance once; whole: it came to a good end.
+  void EndStream(bool whole, int64_t instances, int64_t bytes);
+  int whole_streams() const { return whole_streams_; }
 
   struct Findings {
     std::vector<source::SopUid> damaged;  // cached, but disputed or contradicted by their MD5
@@ -60,9 +62,9 @@ class Ledger {
  private:
   const source::SeriesVersion announced_;
   std::unordered_map<source::SopUid, std::string> expected_md5_;
-  std::unordered_map<source::SopUid, int64_t> doubtful_;
   std::unordered_map<source::SopUid, std::pair<int64_t, int64_t>> disputed_;
   std::vector<source::SopUid> newly_disputed_;
+  int whole_streams_ = 0;
   int64_t stream_instances_ = -1;
   int64_t stream_bytes_ = -1;
 };

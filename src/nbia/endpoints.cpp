@@ -214,6 +214,7 @@ ApiCall Endpoints::Get(ApiFamily family, const std::string& name,
   if (family == ApiFamily::kV1 && !api_key_.empty())
     call.request.headers.emplace_back("api_key", api_key_);
   call.request.stall_timeout_ms = io_timeout_ms_;
+  call.request.retry.window_ms = io_timeout_ms_;  // being put off is no progress
   call.authorization = VersionedAuthorization(family);
   return call;
 }
@@ -226,7 +227,8 @@ ApiCall Endpoints::Post(const std::string& endpoint, std::string form_body) cons
   call.request.headers = {{"Accept", "*/*"}, {"Content-Type", "application/x-www-form-urlencoded"}};
   call.request.body = std::move(form_body);
   call.request.stall_timeout_ms = io_timeout_ms_;
-  call.request.retry.retry_status_500 = false;  // a 500 here is an answer: missing, or a bad key
+  call.request.retry.window_ms = io_timeout_ms_;  // being put off is no progress
+  call.request.retry.retry_status_500 = false;    // a 500 here is an answer: missing, or a bad key
   return call;
 }
 

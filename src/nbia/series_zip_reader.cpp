@@ -128,10 +128,13 @@ Status SeriesZipReader::Search(bool complete) {
 Status SeriesZipReader::Recognise(const std::string& sop_text) {
   if (!IsUid(sop_text)) return Skip("its SOPInstanceUID is no UID");
   const source::SopUid sop(sop_text);
-  if (!entry_of_sop_.emplace(sop, name_).second) return Skip("its instance came before");
+  const bool first = entry_of_sop_.emplace(sop, name_).second;
+  if (!first && ++repeated_ <= kSkippedLoggedMax)
+    LogWarning("{}: series {}: entry \"{}\" brings an instance that came before", question_.host,
+               series_.text(), QuoteBody(name_));
   kind_ = EntryKind::kInstance;
   TCIAFS_TRY(FromSink(sink_->BeginInstance(sop)));
-  if (md5_of_entry_ && name_is_new_) {
+  if (md5_of_entry_ && name_is_new_ && first) {
     const auto sum = md5_of_entry_->find(name_);
     if (sum != md5_of_entry_->end()) sink_->ExpectMd5(sop, sum->second);
   }

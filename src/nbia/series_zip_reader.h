@@ -75,6 +75,7 @@ class SeriesZipReader final : public BodyReader, private zip::ZipHandler {
   bool md5_list_complete_ = false;
   bool odd_name_logged_ = false;
   size_t skipped_ = 0;
+  size_t repeated_ = 0;
 };
 
 }  // namespace tciafs::nbia

@@ -23,6 +23,8 @@ struct FetchOptions {
   // A failed instance is not asked for again before; one the archive lists but does not deliver,
   // twice as long each time, up to an hour.
   int64_t failure_memory_ms = 10'000;
+  // A broken download is not begun again once nothing has come of it for so long.
+  int64_t stall_ms = 60'000;
   size_t waiters_max = 100'000;
 };
 

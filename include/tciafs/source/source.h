@@ -43,6 +43,7 @@ struct Capabilities {
 class SeriesSink {
  public:
   virtual ~SeriesSink() = default;
+  // An archive may deliver an instance more than once; which is right is for the sink to find out.
   virtual Status BeginInstance(const SopUid& sop) = 0;
   virtual Status Data(ByteView bytes) = 0;
   // The instance is whole and its checksum in transit matched.

@@ -307,12 +307,60 @@ TEST_F(SeriesFetcherTest, SumThatDoesNotAddUpIsConfirmedByASecondStream) {
     ASSERT_TRUE(source_.stream(i).Send("a", "aaa"));
     ASSERT_TRUE(source_.stream(i).Send("b", "bbb"));
     End(source_.stream(i));
+    // The last one, which may have been cut short, by its single image.
+    ASSERT_EQ(source_.singles(), 1u);
+    if (i == 0) {
+      ASSERT_TRUE(source_.single(0).Send("b", "bbb"));
+      End(source_.single(0));
+    }
   }
   EXPECT_TRUE(a->ok());
   EXPECT_EQ(cache_.Text(Key(target), SopUid("b")), "bbb");
   EXPECT_FALSE(cache_.Verified(Key(target), target.record.version));
   EXPECT_TRUE(fetcher_->Downloads().empty());
   EXPECT_EQ(fetcher_->LastError(Key(target), SopUid()), "");
+}
+
+TEST_F(SeriesFetcherTest, LastInstanceCutShortEachTimeIsNotBelieved) {
+  const auto target = Target(2, 6);
+  const auto b = Read(target, "b");
+  for (size_t i = 0; i < 2; ++i) {
+    ASSERT_EQ(source_.streams(), i + 1);
+    ASSERT_TRUE(source_.stream(i).Send("a", "aaa"));
+    ASSERT_TRUE(source_.stream(i).Send("b", "b"));
+    End(source_.stream(i));
+    if (i == 0) Break(source_.single(0), Errc::kNotFound, "the file cannot be read");
+  }
+  EXPECT_TRUE(b->failed(Errc::kUnavailable));
+  EXPECT_EQ(cache_.Text(Key(target), SopUid("a")), "aaa");
+  EXPECT_EQ(cache_.Text(Key(target), SopUid("b")), "");
+}
+
+TEST_F(SeriesFetcherTest, InstanceThatComesTwiceWithOtherBytesIsFetchedSingly) {
+  const auto target = Target(2, 6);
+  const auto b = Read(target, "b");
+  ASSERT_TRUE(source_.stream(0).Send("a", "aaa"));
+  ASSERT_TRUE(source_.stream(0).Send("a", "AAA"));
+  ASSERT_TRUE(source_.stream(0).Send("b", "bbb"));
+  End(source_.stream(0));
+  EXPECT_EQ(cache_.Text(Key(target), SopUid("a")), "") << "which of the two?";
+  ASSERT_EQ(source_.singles(), 1u);
+  ASSERT_TRUE(source_.single(0).Send("a", "AAA"));
+  End(source_.single(0));
+  EXPECT_TRUE(b->ok());
+  EXPECT_EQ(cache_.Text(Key(target), SopUid("a")), "AAA");
+  EXPECT_TRUE(cache_.Verified(Key(target), target.record.version));
+}
+
+TEST_F(SeriesFetcherTest, InstanceThatComesTwiceAlikeIsKept) {
+  const auto target = Target(2, 6);
+  const auto b = Read(target, "b");
+  for (const char* sop : {"a", "a"}) ASSERT_TRUE(source_.stream(0).Send(sop, "aaa"));
+  ASSERT_TRUE(source_.stream(0).Send("b", "bbb"));
+  End(source_.stream(0));
+  EXPECT_TRUE(b->ok());
+  EXPECT_EQ(source_.singles(), 0u);
+  EXPECT_TRUE(cache_.Verified(Key(target), target.record.version));
 }
 
 TEST_F(SeriesFetcherTest, SumConfirmedByMd5SumsNeedsNoSecondStream) {
@@ -335,12 +383,14 @@ TEST_F(SeriesFetcherTest, InstanceOfAnotherSizeEachTimeIsNotKept) {
   ASSERT_TRUE(source_.stream(0).Send("a", "a"));
   ASSERT_TRUE(source_.stream(0).Send("b", "bbb"));
   End(source_.stream(0));
+  ASSERT_TRUE(source_.single(0).Send("b", "bbb"));
+  End(source_.single(0));
   ASSERT_TRUE(source_.stream(1).Send("a", "aa"));
   ASSERT_TRUE(source_.stream(1).Send("b", "bbb"));
   End(source_.stream(1));
-  ASSERT_EQ(source_.singles(), 1u);
-  EXPECT_FALSE(source_.single(0).Send("a", "aaa"));
-  Break(source_.single(0), Errc::kCorrupt, "sizes");
+  ASSERT_EQ(source_.singles(), 2u);
+  EXPECT_FALSE(source_.single(1).Send("a", "aaa"));
+  Break(source_.single(1), Errc::kCorrupt, "sizes");
   EXPECT_EQ(cache_.Text(Key(target), SopUid("a")), "");
   EXPECT_EQ(cache_.Text(Key(target), SopUid("b")), "bbb");
   EXPECT_NE(fetcher_->LastError(Key(target), SopUid("a")), "");
@@ -377,6 +427,30 @@ TEST_F(SeriesFetcherTest, DeadArchiveFailsAfterItsRetriesAndIsRemembered) {
   EXPECT_TRUE(a->failed(Errc::kUnavailable));
   EXPECT_EQ(fetcher_->LastError(Key(target), SopUid()), "HTTP 503");
   fetcher_.reset();
+}
+
+TEST_F(SeriesFetcherTest, ArchiveThatPutsUsOffForTooLongIsNotAskedAgain) {
+  const auto target = Target(2, 6);
+  const auto a = Read(target, "a");
+  clock_.Advance(FetchOptions().stall_ms);
+  Break(source_.stream(0), Errc::kThrottled, "HTTP 429");
+  EXPECT_TRUE(a->failed(Errc::kThrottled));
+  Pass(10 * kRetryFirstMs);
+  EXPECT_EQ(source_.streams(), 1u);
+}
+
+TEST_F(SeriesFetcherTest, WhatAStreamBroughtIsProgressHoweverLateItBreaks) {
+  const auto target = Target(2, 6);
+  const auto b = Read(target, "b");
+  clock_.Advance(FetchOptions().stall_ms);
+  ASSERT_TRUE(source_.stream(0).Send("a", "aaa"));
+  Break(source_.stream(0), Errc::kUnavailable, "reset");
+  Pass(2 * kRetryFirstMs);
+  ASSERT_EQ(source_.streams(), 2u);
+  ASSERT_TRUE(source_.stream(1).Send("a", "aaa"));
+  ASSERT_TRUE(source_.stream(1).Send("b", "bbb"));
+  End(source_.stream(1));
+  EXPECT_TRUE(b->ok());
 }
 
 TEST_F(SeriesFetcherTest, FailureIsAnsweredFromMemoryForAWhile) {
@@ -517,9 +591,27 @@ TEST_F(SeriesFetcherTest, RunawayStreamIsAborted) {
   EXPECT_EQ(status.error().code, Errc::kCorrupt);
   EXPECT_LE(sent, 1500 + kExcessBytesMax + static_cast<int64_t>(piece.size()));
   Break(stream, status.error().code, status.error().message);
-  EXPECT_TRUE(a->failed(Errc::kCorrupt));
   Pass(10 * kRetryFirstMs);
-  EXPECT_EQ(source_.streams(), 1u);
+  EXPECT_EQ(source_.streams(), 1u) << "another stream would do the same";
+  ASSERT_EQ(source_.singles(), 1u) << "but the image alone may be well";
+  ASSERT_TRUE(source_.single(0).Send("a", "aaa"));
+  End(source_.single(0));
+  EXPECT_TRUE(a->ok());
+}
+
+TEST_F(SeriesFetcherTest, ZipDamagedEachTimeIsHealedBySingleImages) {
+  const auto target = Target(2, 6);
+  const auto b = Read(target, "b");
+  for (int i = 0; i <= kStreamRetriesMax; ++i) {
+    ASSERT_EQ(source_.streams(), static_cast<size_t>(i) + 1);
+    ASSERT_TRUE(source_.stream(static_cast<size_t>(i)).Begin("a"));
+    Break(source_.stream(static_cast<size_t>(i)), Errc::kCorrupt, "damaged compressed data");
+    Pass(10 * kRetryFirstMs);
+  }
+  ASSERT_EQ(source_.singles(), 1u);
+  ASSERT_TRUE(source_.single(0).Send("b", "bbb"));
+  End(source_.single(0));
+  EXPECT_TRUE(b->ok());
 }
 
 TEST_F(SeriesFetcherTest, StreamOfTooManyInstancesIsAborted) {

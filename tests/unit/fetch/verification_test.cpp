@@ -68,18 +68,10 @@ TEST(Ledger, DisputeComesUpOnceAndAThirdDeliveryDecides) {
 TEST(Ledger, DriftIsARightCountWithAnotherSum) {
   Ledger ledger({"", 2, 7});
   EXPECT_FALSE(ledger.Assess({}).drifted);
-  ledger.EndStream(2, 9);
+  ledger.EndStream(true, 2, 9);
   EXPECT_TRUE(ledger.Assess({}).drifted);
-  ledger.EndStream(1, 3);
+  ledger.EndStream(true, 1, 3);
   EXPECT_FALSE(ledger.Assess({}).drifted);
-}
-
-TEST(Ledger, DoubtIsLiftedByTheSameSizeAgain) {
-  Ledger ledger({"", 2, 7});
-  EXPECT_FALSE(ledger.SeenBefore(SopUid("a"), 3));
-  ledger.Doubt(SopUid("a"), 3);
-  EXPECT_TRUE(ledger.SeenBefore(SopUid("a"), 3));
-  EXPECT_FALSE(ledger.SeenBefore(SopUid("a"), 4));
 }
 
 }  // namespace

@@ -464,6 +464,8 @@ TEST_F(BulkTest, ComesInBatchesFromPiecesOfAnySize) {
   ASSERT_TRUE(done_.result && *done_.result);
   EXPECT_EQ(batch_sizes_, (std::vector<size_t>{1000, 1000, 500}));
   EXPECT_EQ(transport_.Requests()[0].stall_timeout_ms, options_.bulk_silence_ms);
+  // A server that puts us off makes no progress either.
+  EXPECT_EQ(transport_.Requests()[0].retry.window_ms, options_.io_timeout_ms);
 }
 
 TEST_F(BulkTest, ABreakHalfWayIsAnErrorWithoutRepetition) {
