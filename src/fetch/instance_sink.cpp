@@ -133,8 +133,10 @@ Status InstanceSink::EndSingle(Arrivals& arrived) {
   const auto md5 = intake_.ledger.CheckMd5(held_->sop, held_->md5_hex);
   if (md5 == Ledger::Md5Verdict::kMatches ||
       (md5 == Ledger::Md5Verdict::kUnknown &&
-       intake_.ledger.Plausible(held_->sop, held_->size_bytes)))
+       intake_.ledger.Plausible(held_->sop, held_->size_bytes))) {
+    intake_.ledger.Settle(held_->sop);
     return PublishHeld(arrived);
+  }
   held_.reset();
   return Fail(Errc::kCorrupt, md5 == Ledger::Md5Verdict::kDiffers
                                   ? "its MD5 sum is not the one the archive announces"

@@ -61,8 +61,9 @@ bool Ledger::AddsUp(int64_t instances, int64_t bytes) const {
 }
 
 void Ledger::Dispute(const source::SopUid& sop, int64_t size_bytes, int64_t other_size_bytes) {
-  if (disputed_.emplace(sop, std::pair(size_bytes, other_size_bytes)).second)
-    newly_disputed_.push_back(sop);
+  if (settled_.contains(sop)) return;
+  disputed_.emplace(sop, std::pair(size_bytes, other_size_bytes));
+  newly_disputed_.push_back(sop);
 }
 
 bool Ledger::Plausible(const source::SopUid& sop, int64_t size_bytes) const {

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -43,6 +44,8 @@ class Ledger {
 
   // Two deliveries of an instance differ.
   void Dispute(const source::SopUid& sop, int64_t size_bytes, int64_t other_size_bytes);
+  // Its single image has decided; what streams bring is not weighed against it any more.
+  void Settle(const source::SopUid& sop) { settled_.insert(sop); }
   bool Plausible(const source::SopUid& sop, int64_t size_bytes) const;
 
   // What the latest stream delivered, each instance once; whole: it came to a good end.
@@ -63,6 +66,7 @@ class Ledger {
   const source::SeriesVersion announced_;
   std::unordered_map<source::SopUid, std::string> expected_md5_;
   std::unordered_map<source::SopUid, std::pair<int64_t, int64_t>> disputed_;
+  std::unordered_set<source::SopUid> settled_;
   std::vector<source::SopUid> newly_disputed_;
   int whole_streams_ = 0;
   int64_t stream_instances_ = -1;

@@ -307,8 +307,10 @@ Result<FaultPlan::Row> FaultPlan::ParseRow(std::string_view json) {
   if (parsed.contains("match")) {
     if (!parsed["match"].is_object()) return Bad("\"match\" is no object");
     for (const auto& [name, value] : parsed["match"].items()) {
-      if (!value.is_string()) return Bad(fmt::format("\"match\": {} is no text", name));
-      row.match.emplace_back(name, value.get<std::string>());
+      if (!value.is_string() && !value.is_null())
+        return Bad(fmt::format("\"match\": {} is neither text nor null", name));
+      row.match.emplace_back(
+          name, value.is_null() ? std::nullopt : std::optional(value.get<std::string>()));
     }
   }
   const auto action = Actions().find(parameters.action());

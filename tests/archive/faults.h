@@ -4,7 +4,8 @@
 // The fault plan: what shall go wrong, where, how often. A plan is a JSON array of rows
 //
 //   {"endpoint": "v4/getImage",            glob over endpoint names as in the counters
-//    "match": {"SeriesInstanceUID": ".."}, optional: parameters of the request, exactly
+//    "match": {"SeriesInstanceUID": ".."}, optional: parameters of the request, exactly; null:
+//                                          the request has no such parameter
 //    "skip": 2,                            so many matching requests go through first (0)
 //    "times": 1,                           then so many are hit; -1: all (1)
 //    "action": "stall_after_bytes", "n": 1000}
@@ -66,7 +67,7 @@ class FaultPlan {
  private:
   struct Row {
     std::string endpoint;
-    std::vector<std::pair<std::string, std::string>> match;
+    std::vector<std::pair<std::string, std::optional<std::string>>> match;
     int64_t skip = 0;
     int64_t times = 1;
     Faults faults;

@@ -39,7 +39,7 @@ import urllib.request
 import harness
 
 WORKERS = int(os.environ.get("TCIAFS_FAULT_WORKERS", "20"))
-IO_TIMEOUT_S = 2
+IO_TIMEOUT_S = 4
 # However slow the machine: a row that takes longer hangs.
 ROW_LIMIT_S = 150
 OK = frozenset({"ok"})
@@ -54,7 +54,8 @@ class Row:
     plan: typing.Any = ()
     # Gives {path: outcome}, where an outcome is "ok" or the name of an errno.
     operation: typing.Callable = None
-    # The outcomes allowed: for all paths, or by level ("series", or "*" for the others).
+    # The outcomes allowed: for all paths, by level ("series", or "*" for the others), or as a function
+    # of the path.
     expect: typing.Any = OK
     failures: typing.Optional[int] = None  # exactly so many paths fail
     cause: str = ""                        # a pattern that user.tcia.error of each failed path has
@@ -294,6 +295,8 @@ class Case:
 
     @staticmethod
     def allowed(expect, path):
+        if callable(expect):
+            return expect(path)
         if isinstance(expect, dict):
             return expect.get(level_of(path), expect.get("*", OK))
         return expect

@@ -2,6 +2,7 @@
 # Copyright the tciafs authors
 """The fault matrix, part two: what is wrong within the images' bodies."""
 
+import dataclasses
 import hashlib
 import re
 
@@ -14,6 +15,8 @@ from zip_forge import Entry, entries_of, forge, images_of
 EIO = frozenset({"EIO"})
 EITHER = OK | EIO
 STALE = frozenset({"ESTALE"})
+# On a busy machine the archive may need longer than the time-out to make a bomb.
+SLOW = frozenset({"ETIMEDOUT"})
 SENT = STALE | frozenset({"sent"})
 BROKEN_SINGLES = singles("status", code=500)
 TWO_SERIES = ("--synthetic", "C:patients=1,studies=1,series=2,images=4,size=32x32")
@@ -146,9 +149,10 @@ ROWS = [
     *once_and_for_ever("not_dicom", "not_dicom", 1, k=2),
     *once_and_for_ever("license_only", "license_only", 4),
     *once_and_for_ever("empty_zip", "empty_zip", 4),
-    *once_and_for_ever("bomb", "bomb", None, k=1, n=80 << 20),
+    *[dataclasses.replace(row, expect=EITHER | SLOW)
+      for row in once_and_for_ever("bomb", "bomb", None, k=1, n=80 << 20)],
     Row("bomb_of_a_gib", zips("bomb", k=0, n=1 << 30) + BROKEN_SINGLES, memory_max_mib=400,
-        expect=EITHER | frozenset({"ETIMEDOUT"})),
+        expect=EITHER | SLOW),
     Row("no_md5", zips("no_md5")),
     Row("duplicate", zips("duplicate_entry", k=1)),
     Row("evil_names", zips("evil_names")),

@@ -227,6 +227,14 @@ TEST_F(ArchiveTest, PlansApplyWhereAndAsOftenAsTheySay) {
   EXPECT_EQ(Get(hit).status, 200);
 }
 
+TEST_F(ArchiveTest, PlansMayWantAParameterToBeAbsent) {
+  Control("plan", R"([{"endpoint":"v4/getSeries","match":{"PatientID":null,"Collection":"LUNG"},
+      "times":-1,"action":"status","code":503}])");
+  EXPECT_EQ(Get("v4/getSeries?Collection=LUNG").status, 503);
+  EXPECT_EQ(Get("v4/getSeries?Collection=LUNG&PatientID=LUNG-0001").status, 200);
+  EXPECT_EQ(Get("v4/getSeries").status, 200);
+}
+
 TEST_F(ArchiveTest, PlannedBodiesMayHoldAnyBytesAndBeOfAnyLength) {
   const auto answer = [this](const std::string& fault) {
     EXPECT_EQ(Control("plan", R"([{"endpoint":"*",)" + fault + "}]").status, 200) << fault;

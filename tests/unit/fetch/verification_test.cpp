@@ -35,6 +35,19 @@ TEST(Ledger, UnknownOrAbsurdFiguresHaveAbsoluteLimits) {
   }
 }
 
+TEST(Ledger, DisputesComeBackEachTimeUntilTheSingleImageDecides) {
+  Ledger ledger({"", 1, 3});
+  const std::vector<cache::KnownInstance> known = {Cached("a", 3, "")};
+  for (int stream = 0; stream < 2; ++stream) {
+    ledger.Dispute(SopUid("a"), 3, 3);
+    EXPECT_EQ(ledger.Assess(known).damaged.size(), 1u);
+    EXPECT_TRUE(ledger.Assess(known).damaged.empty()) << "once for each dispute";
+  }
+  ledger.Settle(SopUid("a"));
+  ledger.Dispute(SopUid("a"), 3, 3);
+  EXPECT_TRUE(ledger.Assess(known).damaged.empty());
+}
+
 TEST(Ledger, CompleteMeansCountAndSum) {
   Ledger ledger({"", 2, 7});
   EXPECT_TRUE(ledger.Assess({Cached("a", 3), Cached("b", 4)}).complete);
