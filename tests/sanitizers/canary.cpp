@@ -4,7 +4,6 @@
 // Does, on request, one thing that a sanitizer has to report: what is silent here is silent
 // everywhere.
 #include <cstdio>
-#include <cstdlib>
 #include <limits>
 #include <string_view>
 #include <thread>
@@ -17,10 +16,20 @@ int ReadFreed() {
   return *number;
 }
 
+// Nested, so that no copy of the pointers is left on the stack.
+struct Link {
+  Link* next = nullptr;
+};
+__attribute__((noinline)) Link* Chain(int links) {
+  auto* link = new Link;
+  if (links > 1) link->next = Chain(links - 1);
+  return link;
+}
 int Leak() {
-  void* volatile lost = std::malloc(100);
-  lost = nullptr;
-  return lost != nullptr;
+  static Link* volatile kept = nullptr;
+  kept = Chain(100);
+  kept = nullptr;
+  return kept != nullptr;
 }
 
 int Overflow(int arguments) { return std::numeric_limits<int>::max() + arguments; }
