@@ -15,6 +15,8 @@ namespace {
 
 // A disk that failed is tried again after this.
 constexpr int64_t kDiskRetryMs = 60'000;
+// Instances held in memory while the disk fails: each takes a descriptor.
+constexpr size_t kHeldMax = 500;
 
 }  // namespace
 
@@ -48,12 +50,17 @@ std::shared_ptr<StoredInstance> DiskBlockCache::Add(const SeriesRef& series,
                                                     int64_t growth_bytes) {
   const auto instance = std::make_shared<StoredInstance>(*this, series, sop, std::move(fd), entry,
                                                          backing, /*intact=*/true);
+  std::shared_ptr<StoredInstance> dropped;  // let go without the lock
   MutexLock lock(mutex_);
   series->live[sop] = {instance, instance.get()};
   TouchLocked(series);
   ChangeLocked(series);
   if (instance->in_memory()) {
     held_.push_back(instance);
+    if (held_.size() > kHeldMax) {
+      dropped = std::move(held_.front());
+      held_.pop_front();
+    }
     return instance;
   }
   if (!was_known) {
@@ -220,10 +227,14 @@ void DiskBlockCache::NoteDiskFailure(const Error& error) {
            layout_.root(), error.message);
 }
 
+// What memory held in the disk's place is let go: it would keep its memory and descriptors for ever,
+// and its series from being evicted.
 void DiskBlockCache::NoteDiskWorks() {
+  std::list<std::shared_ptr<StoredInstance>> dropped;  // let go without the lock
   {
     MutexLock lock(mutex_);
     if (!std::exchange(degraded_, false)) return;
+    dropped.swap(held_);
   }
   LogInfo("cache {}: the disk works again", layout_.root());
 }

@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include <filesystem>
+
 #include "unit/cache/cache_fixture.h"
 
 namespace tciafs::cache {
@@ -65,6 +67,7 @@ TEST_F(CacheDegraded, EachWayOfFailingLeadsToMemory) {
     clock_.Advance(kRetryMs);
     ASSERT_TRUE(Fill(std::string("after ") + fails.name, 1, 5000));
     EXPECT_FALSE(cache_->usage().degraded) << "and the disk is tried again";
+    EXPECT_FALSE(Has(fails.name)) << "what memory held is let go";
     ExpectAccountsRight();
   }
   Reopen();
@@ -72,6 +75,23 @@ TEST_F(CacheDegraded, EachWayOfFailingLeadsToMemory) {
   EXPECT_TRUE(Has("after writes"));
   EXPECT_FALSE(Has("writes")) << "memory does not outlive the process";
   ExpectAccountsRight();
+}
+
+TEST_F(CacheDegraded, MemoryTakesABoundedNumberOfDescriptors) {
+  const auto descriptors = [] {
+    const std::filesystem::directory_iterator all("/proc/self/fd");
+    return std::distance(begin(all), end(all));
+  };
+  const auto before = descriptors();
+  faults_.creates_fail = true;
+  ASSERT_TRUE(Fill("many", 700, 100));
+  EXPECT_LE(descriptors(), before + 510);
+  EXPECT_GE(descriptors(), before + 490);
+  EXPECT_TRUE(Has("many", "1.700")) << "the oldest go first";
+  faults_.creates_fail = false;
+  clock_.Advance(kRetryMs);
+  ASSERT_TRUE(Fill("after", 1, 100));
+  EXPECT_LE(descriptors(), before + 10);
 }
 
 TEST_F(CacheDegraded, TheDiskIsLeftAloneForAWhile) {
