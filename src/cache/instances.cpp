@@ -227,8 +227,8 @@ void DiskBlockCache::NoteDiskFailure(const Error& error) {
            layout_.root(), error.message);
 }
 
-// What memory held in the disk's place is let go: it would keep its memory and descriptors for ever,
-// and its series from being evicted.
+// What memory held in the disk's place is let go: it would keep its memory and descriptors for
+// ever, and its series from being evicted.
 void DiskBlockCache::NoteDiskWorks() {
   std::list<std::shared_ptr<StoredInstance>> dropped;  // let go without the lock
   {
