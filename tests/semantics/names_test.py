@@ -376,6 +376,20 @@ class ByPath(harness.MountCase):
                 self.assertEqual(harness.failure_of(os.stat, self.mounted / name), "ENOENT")
             self.assertLessEqual(self.server.requests("metadata"), 1, self.server.counters())
 
+    def test_n6_such_a_name_after_all(self):
+        """N6: A name that does not exist gives ENOENT, and that is remembered for a short while.
+
+        At the longest until a listing has it.
+        """
+        server = self.archive("--synthetic", "A:patients=1,studies=1,series=1,images=1,size=16x16")
+        mount = self.mount(server, cache=self.cache + "2", options=["--metadata-ttl", "1s"])
+        first = os.listdir(mount / "A")[0]
+        coming = mount / f"A/{first[:-1]}2"
+        self.assertEqual(harness.failure_of(os.stat, coming), "ENOENT")
+        server.mutate(add_patients={"collection": "A", "count": 1})
+        harness.wait_for(lambda: len(os.listdir(mount / "A")) == 2, "the new patient is listed")
+        self.assertIsNone(harness.failure_of(os.stat, coming))
+
     def test_n6_leading_dots(self):
         """N6: Names with a leading dot do not exist, but for /.tcia, which is in no listing; and
         asking for them asks nobody."""
