@@ -90,6 +90,10 @@ class ModelDisk final : public cache::Disk {
     state_.Step();
     return disk_.RemoveDirectory(path);
   }
+  Status SyncDirectory(const std::string& path) override {
+    state_.Step();
+    return disk_.SyncDirectory(path);
+  }
   Result<std::vector<cache::DiskEntry>> List(const std::string& path) override {
     return disk_.List(path);
   }
