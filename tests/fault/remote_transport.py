@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright the tciafs authors
-"""The fault matrix, part one: what happens to connections and in HTTP."""
+"""Rows of the fault matrix: what happens to connections and in HTTP."""
 
 import email.utils
 import threading
 import time
 
-import harness
 import matrix
 from matrix import OK, Row, fault, images, zips
 
@@ -148,8 +147,3 @@ ROWS = [
     Row("body_without_end", images("status", code=200, fill="x", n=1 << 40), expect=EIO,
         memory_max_mib=300),
 ]
-
-Transport = matrix.suite_of(ROWS, "Transport")
-
-if __name__ == "__main__":
-    harness.main()

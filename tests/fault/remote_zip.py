@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright the tciafs authors
-"""The fault matrix, part two: what is wrong within the images' bodies."""
+"""Rows of the fault matrix: what is wrong within the images' bodies."""
 
 import dataclasses
 import hashlib
 import re
 
-import harness
 import matrix
 import zip_forge
 from matrix import OK, Row, images, singles, zips
@@ -239,8 +238,3 @@ ROWS = [
     Row("sums_of_70_mib", forged(lambda e: forge(with_sums(e, b"x.dcm,nonsense\n" * 4_900_000))),
         expect=EITHER, memory_max_mib=500),
 ]
-
-Zips = matrix.suite_of(ROWS, "Zips")
-
-if __name__ == "__main__":
-    harness.main()
