@@ -138,6 +138,7 @@ class Secrets(harness.MountCase):
         except OSError:
             pass
         for place, content in places.items():
+            self.assertNotRegex(content, b"(?i)bearer [^ ]|access_token|api_key[:=]", place)
             for secret in secrets:
                 self.assertNotIn(secret.encode(), content, place)
                 self.assertNotIn(secret.encode().hex().encode(), content, place)
