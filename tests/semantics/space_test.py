@@ -10,8 +10,8 @@ import threading
 import harness
 
 MIB = 1 << 20
-# Five MB a series, sixty in all; stored, so that the archive has little to do.
-COLLECTION = "C:patients=1,studies=1,series=12,images=10,size=512x512"
+# Two MB a series, sixty in all; stored, so that the archive has little to do.
+COLLECTION = "C:patients=1,studies=1,series=30,images=4,size=512x512"
 
 
 class DiskWatch(threading.Thread):
@@ -57,7 +57,7 @@ class Bounds(harness.MountCase):
         """Reads more than fits, several series at once: (what the disk saw, outcomes, truth)."""
         server = self.archive("--synthetic", COLLECTION, "--zip-level", 0)
         truth = {path: md5 for path, (md5, _) in server.truth("C").items()}
-        mount = self.mount(server, options=options)
+        mount = self.mount(server, options=["--downloads", 4, *options])
         harness.walk_files(mount.path)
         watch = DiskWatch(self.cache)
         watch.start()
@@ -80,7 +80,7 @@ class Bounds(harness.MountCase):
         watch, outcomes, truth = self.read_all_watched("--cache-size", 20 * MIB, "--min-free", "0")
         self.assertEqual(outcomes, truth)
         self.assertLessEqual(watch.most_used, 20 * MIB + self.listings_bytes())
-        self.assertGreater(watch.most_used, 10 * MIB, "and it is used")
+        self.assertGreater(watch.most_used, 16 * MIB, "and it is used")
 
     def test_s1_free_floor(self):
         """S1: The images in the cache never take more than their cap, nor the disk below its free
@@ -90,7 +90,7 @@ class Bounds(harness.MountCase):
                                                        "--min-free", 24 * MIB)
         self.assertEqual(outcomes, truth)
         self.assertGreaterEqual(watch.least_free, 24 * MIB)
-        self.assertLess(watch.least_free, 36 * MIB, "and what is above it is used")
+        self.assertLess(watch.least_free, 32 * MIB, "and what is above it is used")
 
     def test_s1_without_end(self):
         """S1: The images in the cache never take more than their cap, nor the disk below its free
@@ -132,9 +132,9 @@ class Bounds(harness.MountCase):
         self.addCleanup(os.close, file)
         with mmap.mmap(file, 0, access=mmap.ACCESS_READ) as mapped:
             first = os.pread(file, 4096, 0)
-            for path in paths[10:]:
+            for path in paths[4:]:
                 harness.md5_of(mount / path)
-            cached = [os.getxattr(mount / path, "user.tcia.cached") for path in paths[10:]]
+            cached = [os.getxattr(mount / path, "user.tcia.cached") for path in paths[4:]]
             self.assertIn(b"0", cached, "others were evicted meanwhile")
             server.stop()
             os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
