@@ -226,7 +226,7 @@ Result<std::shared_ptr<StoredInstance>> DiskBlockCache::OpenStored(const SeriesR
   auto entry = Find(*series, sop);
   if (!entry || !entry->present) return Miss(sop);
   auto fd = disk_->Open(layout_.SeriesDirectory(series->id) + "/" + InstanceFileName(sop));
-  if (!fd && !BlamesDisk(fd.error())) return Fail(Errc::kInternal, fd.error().message);
+  if (!fd && !BlamesDisk(fd.error())) return Fail(Errc::kBusy, fd.error().message);
   const auto size = fd ? disk_->Size(fd->get()) : Result<int64_t>(Fail(fd.error()));
   if (size && *size == entry->size_bytes) {
     return std::make_shared<StoredInstance>(*this, series, sop, std::move(*fd), std::move(*entry),

@@ -154,6 +154,9 @@ void AcquireInstance(const Context& context, const SeriesAccess& series, const s
   auto cached = context.cache.Open(series.key, series.version(), sop);
   ++(cached ? context.cache_hits : context.cache_misses);
   if (cached) return done(std::move(*cached));
+  // It is there, but for now there is no descriptor for it: nor would there be for the download.
+  if (cached.error().code == Errc::kBusy)
+    return done(Fail(Errc::kInternal, std::move(cached).error().message));
   context.fetcher.Acquire(series.target, sop, std::move(stop), std::move(done));
 }
 

@@ -68,22 +68,29 @@ class CrashCase(harness.MountCase):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         return done.stdout
 
-    def check_survivors(self, server, allowed, published=()):
+    def check_survivors(self, server, allowed, published=None):
         """Mounts offline: what can be read is one of `allowed` {path: set of md5}, and what was
         `published` can be. Then again: nothing is left that does not belong there."""
         self.faults.plan()
         survivor = self.faulty_mount(server, options=["--offline"])
+        try:
+            readable = self._compare(survivor, allowed, published or {})
+            self.check_cap()
+            survivor.unmount()
+        finally:
+            survivor.end()
+        self.audit()
+        return readable
+
+    def _compare(self, survivor, allowed, published):
         readable = {}
         for path in sorted(allowed):
             md5 = read_or_none(survivor / path)
             if md5 is not None:
                 self.assertIn(md5, allowed[path], f"wrong bytes in {path}")
                 readable[path] = md5
-        lost = sorted(set(published) - set(readable))
+        lost = [path for path, md5 in sorted(published.items()) if readable.get(path) != md5]
         self.assertEqual(lost, [], "published before the crash, and lost\n" + survivor.log()[-3000:])
-        self.check_cap()
-        survivor.unmount()
-        self.audit()
         return readable
 
     def check_cap(self):

@@ -3,8 +3,8 @@
 """SIGKILL at random moments under load: readers, walkers, evictions, series that are replaced.
 
 TCIAFS_CRASH_MOMENTS says how many (12), TCIAFS_CRASH_SEED which choices are made (printed by each
-run). Two caches take turns: in a small one something is evicted all the time; a roomy one has to
-keep whatever was read from it, over all crashes.
+run). Two caches take turns: in a small one something is evicted all the time, and its archive
+replaces series; a roomy one has to keep whatever was read from it, over all crashes.
 """
 
 import errno
@@ -77,47 +77,49 @@ class Load:
 class Moments(crashes.CrashCase):
     def setUp(self):
         super().setUp()
-        self.server = self.archive("--synthetic", SPEC, "--zip-level", 1)
-        self.allowed = {}
-        self.learn_truth()
-        self.published = {}  # by the roomy cache
+        self.changing = self.archive("--synthetic", SPEC, "--zip-level", 1)
+        self.lasting = self.archive("--synthetic", SPEC, "--zip-level", 1)
+        self.allowed = {self.changing: {}, self.lasting: {}}
+        self.learn_truth(self.changing)
+        self.learn_truth(self.lasting)
+        self.owed = {}  # by the roomy cache: all that was ever read from it
         self.chance = random.Random(SEED)
 
-    def learn_truth(self):
-        for path, (md5, _) in self.server.truth("C").items():
-            self.allowed.setdefault(path, set()).add(md5)
+    def learn_truth(self, server):
+        truth = {path: md5 for path, (md5, _) in server.truth("C").items()}
+        for path, md5 in truth.items():
+            self.allowed[server].setdefault(path, set()).add(md5)
+        return truth
 
-    def replace_one(self):
-        uid = self.chance.choice(sorted(self.allowed)).split("/")[3]
-        self.published = {path: md5 for path, md5 in self.published.items()
-                          if path.split("/")[3] != uid}
-        self.server.mutate(replace_series=uid)
-        self.learn_truth()
-
-    def moment(self, roomy):
+    def choose(self, roomy):
+        """The archive of the cache whose turn it is."""
+        self.faults.plan()
         self.cap = ROOMY if roomy else crashes.CAP
         self.cache = os.path.join(self.directory, "roomy" if roomy else "small")
-        if roomy and len(self.published) > 0.7 * len(self.allowed):
-            shutil.rmtree(self.cache)
-            self.published = {}
-        replaced = self.chance.random() < 0.2
-        if replaced:
-            self.replace_one()
-        self.faults.plan()
-        mount = self.faulty_mount(self.server, options=["--metadata-ttl", "1s"])
-        load = Load(mount, self.allowed, self.chance)
+        if roomy:
+            if len(self.owed) > 0.7 * len(self.allowed[self.lasting]):
+                shutil.rmtree(self.cache)
+                self.owed = {}
+            return self.lasting
+        if self.chance.random() < 0.3:
+            path = self.chance.choice(sorted(self.allowed[self.changing]))
+            self.changing.mutate(replace_series=path.split("/")[3])
+            self.learn_truth(self.changing)
+        return self.changing
+
+    def moment(self, roomy):
+        server = self.choose(roomy)
+        mount = self.faulty_mount(server, options=["--metadata-ttl", "1s"])
+        load = Load(mount, self.allowed[server], self.chance)
         time.sleep(self.chance.uniform(0, 0.5) if self.chance.random() < 0.8 else 1.5)
         mount.kill()
         load.join()
+        mount.end()
         self.assertEqual(load.problems, [], mount.log()[-3000:])
         self.check_cap()  # as the crash left it
-        if roomy and not replaced:
-            self.published.update(load.read)
-        elif roomy:  # some of it may have been of the version before
-            self.published.update((path, md5) for path, md5 in load.read.items()
-                                  if len(self.allowed[path]) == 1)
-        expected = self.published if roomy else {}
-        readable = self.check_survivors(self.server, self.allowed, expected)
+        if roomy:
+            self.owed.update(load.read)
+        readable = self.check_survivors(server, self.allowed[server], self.owed if roomy else {})
         return len(load.read), len(readable)
 
     def test_random_moments(self):
@@ -129,15 +131,15 @@ class Moments(crashes.CrashCase):
                 in_moment, readable = self.moment(roomy)
                 read += in_moment
                 survived += readable
-                kept += len(self.published) if roomy else 0
+                kept += len(self.owed) if roomy else 0
         self.assertGreater(read, MOMENTS)
         self.assertGreater(survived, MOMENTS)
         print(f"{MOMENTS} moments: {read} instances read under load, {survived} readable without "
               f"the network afterwards, {kept} of them owed and kept", flush=True)
         self.cap = crashes.CAP
-        truth = {path: md5 for path, (md5, _) in self.server.truth("C").items()}
         self.cache = os.path.join(self.directory, "small")
-        self.check_whole(self.server, truth, options=["--metadata-ttl", "1s"])
+        self.check_whole(self.changing, self.learn_truth(self.changing),
+                         options=["--metadata-ttl", "1s"])
 
 
 if __name__ == "__main__":

@@ -117,8 +117,8 @@ class BlockCache {
  public:
   virtual ~BlockCache() = default;
 
-  // kNotFound if it is not here, or is here in another version of the series. Touches the LRU
-  // clock.
+  // kNotFound if it is not here, or is here in another version of the series; kBusy if it is here
+  // and the process is out of descriptors or memory. Touches the LRU clock.
   virtual Result<std::shared_ptr<InstanceFile>> Open(const SeriesKey& key,
                                                      const source::SeriesVersion& version,
                                                      const source::SopUid& sop) = 0;
