@@ -24,8 +24,9 @@ constexpr int64_t kReserveStepBytes = int64_t{8} << 20;
 constexpr int64_t kReserveStepShare = 16;
 // On top of what a plan says: the journal, a file half written.
 constexpr int64_t kPlanSlackBytes = 64 << 10;
-// Another process may fill the disk: its free space is looked at each time so much was written.
-constexpr int64_t kLookBytes = int64_t{4} << 20;
+// Another process may fill the disk: its free space is looked at each time so much was written, no
+// more than what is kept free above the floor (Space::HeadroomBytes).
+constexpr int64_t kLookBytes = int64_t{1} << 20;
 
 // Of the last unit of each file, and of the directory.
 int64_t OverheadBytes(const source::SeriesVersion& version) {

@@ -184,7 +184,9 @@ Result<Loaded> LoadOrStartAnew(const Opening& opening, const OwnerLock& owner, i
   } else if (owner.died_checking() >= kDeathsMax) {
     why = "opening it has ended " + std::to_string(owner.died_checking()) + " processes";
   } else {
-    auto loaded = LoadOrMakeRoom(opening, owner.died_running());
+    // An index that is not there knows none of the files that may be.
+    const bool lost = !fs::exists(opening.layout.index_directory() + "/data.mdb");
+    auto loaded = LoadOrMakeRoom(opening, owner.died_running() || lost);
     if (loaded && !TooLarge(*loaded->index, opening.options)) return loaded;
     if (!loaded && loaded.error().code != Errc::kCorrupt && loaded.error().code != Errc::kNoSpace)
       return loaded;

@@ -16,8 +16,10 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import crashes  # noqa: E402
 import fault_points  # noqa: E402
 
+SPEC = "C:patients=1,studies=1,series=3,images=3,size=128x128"
 # Three series of 6 MB: the cap holds two of them.
-SPEC = "C:patients=1,studies=1,series=3,images=3,size=1024x1024"
+LARGE = "C:patients=1,studies=1,series=3,images=3,size=1024x1024"
+EVICTING = {"cache.disk.remove", "cache.disk.remove_directory", "cache.disk.list"}
 CANNOT_USE_CACHE = 6
 
 # In the run: what reads may fail with, beside giving the right bytes.
@@ -62,7 +64,12 @@ NOWHERE = [("cache.disk.write=EIO", "cache.memory.create=ENOMEM")]
 class Calls(crashes.CrashCase):
     def setUp(self):
         super().setUp()
-        self.server = self.archive("--synthetic", SPEC, "--zip-level", 1)
+        self.small = self.archive("--synthetic", SPEC, "--zip-level", 1)
+        self.large = self.archive("--synthetic", LARGE, "--zip-level", 1)
+        self.serve(self.small)
+
+    def serve(self, server):
+        self.server = server
         self.truth = {path: md5 for path, (md5, _) in self.server.truth("C").items()}
         self.allowed = {path: {md5} for path, md5 in self.truth.items()}
         self.paths = sorted(self.truth)
@@ -88,6 +95,7 @@ class Calls(crashes.CrashCase):
         for name, failure, errors in RUNNING:
             with self.subTest(call=name, failure=failure):
                 self.new_cache(f"{name}-{failure}")
+                self.serve(self.large if name in EVICTING else self.small)
                 self.faults.plan()
                 mount = self.faulty_mount(self.server)
                 harness.walk_files(mount.path)
@@ -151,7 +159,7 @@ class Calls(crashes.CrashCase):
                 for directory, _, files in os.walk(os.path.join(self.cache, "images", "series")):
                     for file in files:
                         with open(os.path.join(directory, file), "r+b") as damaged:
-                            damaged.seek(700_000)
+                            damaged.seek(20_000)
                             damaged.write(b"damaged")
                 mount = self.faulty_mount(self.server)
                 self.faults.forget()

@@ -370,6 +370,16 @@ TEST_F(CacheRecovery, ADirectoryThatIsBackIsRemoved) {
   ExpectAccountsRight();
 }
 
+TEST_F(CacheRecovery, ALostIndexLeavesNoFiles) {
+  ASSERT_TRUE(Fill("s", 2, 5000));
+  cache_.reset();
+  std::filesystem::remove_all(options_.directory + "/index");
+  Reopen();
+  EXPECT_FALSE(Has("s"));
+  EXPECT_FALSE(std::filesystem::exists(DataFile("s", "1.1")));
+  ExpectAccountsRight();
+}
+
 TEST_F(CacheRecovery, AWithdrawalWaitsForTheDisk) {
   ASSERT_TRUE(Fill("s", 2, 5000));
   auto writer = cache_->BeginSeries({Key("s"), Version()});
