@@ -21,6 +21,7 @@ import ctypes
 import dataclasses
 import errno
 import fnmatch
+import glob
 import hashlib
 import multiprocessing
 import os
@@ -38,10 +39,21 @@ import urllib.request
 
 import harness
 
-WORKERS = int(os.environ.get("TCIAFS_FAULT_WORKERS", "28"))
-IO_TIMEOUT_S = 4
+
+def _is_sanitized():
+    with open(harness.PROGRAM, "rb") as program:
+        code = program.read()
+    return any(name in code for name in (b"__asan_init", b"__tsan_init"))
+
+
+# A sanitized program is several times slower and larger.
+SANITIZED = _is_sanitized()
+SLOWDOWN = 4 if SANITIZED else 1
+WORKERS = int(os.environ.get("TCIAFS_FAULT_WORKERS", "10" if SANITIZED else "28"))
+SANITIZER_SETTINGS = {name: os.environ.get(name) for name in harness.SANITIZER_OPTIONS}
+IO_TIMEOUT_S = 8 if SANITIZED else 4
 # However slow the machine: a row that takes longer hangs.
-ROW_LIMIT_S = 150
+ROW_LIMIT_S = 150 * SLOWDOWN
 OK = frozenset({"ok"})
 LEVELS = ("root", "collection", "patient", "study", "series", "instance")
 
@@ -107,6 +119,9 @@ class Case:
         self.directory = tempfile.mkdtemp(prefix="tciafs-fault-")
         stack.callback(shutil.rmtree, self.directory, True)
         self.cache = os.path.join(self.directory, "cache")
+        for name, setting in SANITIZER_SETTINGS.items():
+            log_path = f"log_path={self.directory}/sanitizer"
+            os.environ[name] = ":".join(filter(None, [setting, log_path]))
         self.server = harness.Archive(self.directory, *row.archive)
         stack.callback(self.server.end)
         self.mount = None
@@ -315,7 +330,7 @@ class Case:
         row = self.row
         if not row.recovers_s:
             return
-        deadline = time.monotonic() + row.recovers_s
+        deadline = time.monotonic() + row.recovers_s * SLOWDOWN
         while True:
             outcomes = {**self.list_tree(), **self.read_all()}
             bad = {path: outcome for path, outcome in outcomes.items()
@@ -329,9 +344,9 @@ class Case:
 
     def check_limits(self):
         row = self.row
-        if self.slowest_s > row.deadline_s:
+        if self.slowest_s > row.deadline_s * SLOWDOWN:
             raise Violation(f"an operation took {self.slowest_s:.1f} s, more than {row.deadline_s}")
-        if row.memory_max_mib and self.memory_mib() > row.memory_max_mib:
+        if row.memory_max_mib and not SANITIZED and self.memory_mib() > row.memory_max_mib:
             raise Violation(f"the daemon took {self.memory_mib()} MiB, more than {row.memory_max_mib}")
 
     def end(self):
@@ -356,6 +371,16 @@ class Case:
         if self.row.keeps and self.row.recovers_s and set(lost.values()) - {"ok"}:
             raise Violation(f"read before, but not kept: {lost}")
         self.mount.unmount()
+        if self.reports():
+            raise Violation(self.reports())
+
+    def reports(self):
+        """What a sanitizer found."""
+        texts = []
+        for path in sorted(glob.glob(os.path.join(self.directory, "sanitizer.*"))):
+            with open(path, encoding="utf-8", errors="replace") as report:
+                texts.append(report.read(8000))
+        return "\n".join(texts)
 
 
 class RowTooLong(BaseException):
@@ -386,7 +411,7 @@ def run_row(table, name):
             signal.alarm(0)
         if problem and case:
             with contextlib.suppress(Exception):
-                problem += "---- the end of the daemon's log\n" + case.mount.log()[-3000:]
+                problem += case.reports() + "---- the end of the daemon's log\n" + case.mount.log()[-3000:]
     return name, time.monotonic() - begin, problem
 
 

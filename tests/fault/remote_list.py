@@ -199,7 +199,7 @@ ROWS = [
     *four("deep_row", body(DEEP_ROW)),
     *four("gzip_damaged", body(gzip.compress(b"[]")[:-6] + b"xx", headers={"Content-Encoding": "gzip"}),
           NOTHING),
-    *four("gzip_bomb", body(gzip.compress(b'[{"a":"' + b"A" * (200 << 20)),
+    *four("gzip_bomb", body(gzip.compress(b'[{"a":"' + b"A" * (80 << 20)),
                             headers={"Content-Encoding": "gzip"}), memory_max_mib=250),
     *four("text_of_a_gib", {"action": "status", "body": '[{"Collection":"', "fill": "A", "n": GIB,
                             "tail": '"}]'}, memory_max_mib=250),
