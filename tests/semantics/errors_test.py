@@ -105,7 +105,8 @@ class Errnos(harness.MountCase):
         self.assertEqual(harness.outcome_of_reading(files[0]), "ETIMEDOUT")
 
     def test_e1_eio(self):
-        """E1: EIO: the archive failed, also after retries, or the bytes are not intact."""
+        """E1: EIO: the archive does not answer, or failed, also after retries, or the bytes are not
+        intact."""
         server, mount, files = self.mounted("--synthetic", f"B:{SMALL}")
         server.plan({"endpoint": "*/getPatient", "times": -1, "action": "status", "code": 500},
                     {"endpoint": "*/getImage*", "times": -1, "action": "not_dicom", "k": [0, 1, 2]},
@@ -114,6 +115,9 @@ class Errnos(harness.MountCase):
         self.assertGreaterEqual(server.endpoint_requests("getPatient"), 2, server.counters())
         self.assertEqual(harness.outcome_of_reading(files[0]), "EIO")
         self.assertGreaterEqual(server.requests("images"), 2, server.counters())
+        server.stop()
+        self.assertEqual(harness.failure_of(os.listdir, mount / "B"), "EIO")
+        self.assertEqual(harness.failure_of(os.listdir, mount / "C"), "ENOENT", "it is known")
 
     def test_e1_enospc(self):
         """E1: ENOSPC: it cannot fit the cache."""
@@ -164,7 +168,7 @@ class Errnos(harness.MountCase):
         self.assertEqual(waiting.communicate(timeout=harness.WAIT_S)[0], "EINTR\n")
 
     def test_e1_enetunreach(self):
-        """E1: ENETUNREACH: offline and not cached."""
+        """E1: ENETUNREACH: not cached, and the mount may not use the network (--offline)."""
         server, mount, files = self.mounted("--synthetic", f"B:{SMALL}")
         mount = self.remount(mount, server, options=["--offline"])
         path = os.path.relpath(files[0], os.path.dirname(files[0].split("/A/")[0] + "/A"))
