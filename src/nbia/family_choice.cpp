@@ -134,6 +134,7 @@ void FamilyChoice::ReadCollections(const std::shared_ptr<ActiveCall>& call, ApiF
   ApiCall api_call = endpoints_.Collections(family);
   if (probing) api_call.request.retry.retry_status_500 = false;  // also what a missing call answers
   RowReader::Spec rows;
+  rows.limits.body_bytes_max = kKeptListBytesMax;
   rows.on_begin = [found] { *found = {}; };
   rows.on_row = [found](std::string_view text) -> Status {
     TCIAFS_ASSIGN(const source::Attributes row, ParseRow(text));

@@ -25,7 +25,7 @@ ImageReader::ImageReader(Question question, source::SopUid sop,
       next_search_bytes_(kFirstSearchBytes) {}
 
 Status ImageReader::Read(ByteView bytes) {
-  size_bytes_ += bytes.size();
+  size_bytes_ += static_cast<int64_t>(bytes.size());
   if (size_bytes_ > kImageBytesMax)
     return Fail(Within(question_, {Errc::kCorrupt, "an image without end"}));
   if (begun_) {

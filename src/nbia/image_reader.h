@@ -40,7 +40,7 @@ class ImageReader final : public BodyReader {
   std::string head_;
   size_t next_search_bytes_ = 0;
   bool begun_ = false;
-  uint64_t size_bytes_ = 0;
+  int64_t size_bytes_ = 0;
   Md5 md5_;
 };
 

@@ -4,6 +4,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "nbia/json_rows.h"
@@ -103,7 +105,17 @@ tl::unexpected<Error> NotAnObject() {
   return Fail(Errc::kUnavailable, "a row of the answer is no JSON object");
 }
 
+// Before it becomes a tree: commas and brackets, those inside of texts too.
+bool IsTooWide(std::string_view text) {
+  const auto values = std::count_if(text.begin(), text.end(),
+                                    [](char c) { return c == ',' || c == '[' || c == '{'; });
+  return static_cast<size_t>(values) > kRowValuesMax;
+}
+
 Result<Json> ParseObject(std::string_view text) {
+  if (IsTooWide(text))
+    return Fail(Errc::kUnavailable,
+                fmt::format("a row of the answer has over {} values", kRowValuesMax));
   Json value = Json::parse(text, nullptr, false);
   if (value.is_discarded()) value = Json::parse(RepairUtf8(text), nullptr, false);
   if (!value.is_object()) return NotAnObject();
@@ -119,8 +131,9 @@ std::string TextAt(const Json& object, const char* name) {
   return {};
 }
 
-int64_t NumberAt(const Json& object, const char* name) {
-  return WholeNumber(TextAt(object, name)).value_or(-1);
+// -1 unless it is a number up to `max`.
+int64_t NumberAt(const Json& object, const char* name, int64_t max) {
+  return NumberUpTo(TextAt(object, name), max);
 }
 
 // A database key as the form wants it; "" if it is none.
@@ -154,7 +167,7 @@ Result<std::vector<SeriesKey>> ParseStudyRow(std::string_view row) {
     key.series_uid = TextAt(series, "seriesUID");
     if (key.series_uid.empty()) key.series_uid = TextAt(series, "seriesId");
     key.key = KeyText(TextAt(series, "seriesPkId"));
-    key.image_count = NumberAt(series, "numberImages");
+    key.image_count = NumberAt(series, "numberImages", kSeriesImagesMax);
     if (!key.series_uid.empty() && !key.key.empty()) keys.push_back(std::move(key));
   }
   return keys;
@@ -182,7 +195,7 @@ Result<std::optional<ImageRow>> ParseImageRow(std::string_view row) {
   const std::string sop = TextAt(image, "sopInstanceUid");
   if (result.series_uid.empty() || !IsUid(sop)) return std::optional<ImageRow>();
   result.instance.sop = source::SopUid(sop);
-  result.instance.size_bytes = NumberAt(image, "size");
+  result.instance.size_bytes = NumberAt(image, "size", kImageBytesMax);
   return std::optional<ImageRow>(std::move(result));
 }
 
@@ -190,7 +203,7 @@ Result<TokenAnswer> ParseTokenAnswer(std::string_view body) {
   TCIAFS_ASSIGN(const Json answer, ParseObject(body));
   TokenAnswer token;
   token.access_token = TextAt(answer, "access_token");
-  const int64_t expires_in_s = NumberAt(answer, "expires_in");
+  const int64_t expires_in_s = NumberAt(answer, "expires_in", std::numeric_limits<int64_t>::max());
   if (expires_in_s >= 0) token.expires_in_s = expires_in_s;
   return token;
 }

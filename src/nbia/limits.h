@@ -16,17 +16,28 @@ namespace tciafs::nbia {
 inline constexpr size_t kRowBytesMax = size_t{1} << 20;
 inline constexpr size_t kNestedRowBytesMax = size_t{16} << 20;
 inline constexpr size_t kRowDepthMax = 16;
+// Members and elements of one nested row, which is held as a tree of some 60 bytes for each; a
+// series of the drill-down has about 20.
+inline constexpr size_t kRowValuesMax = 300'000;
 inline constexpr size_t kRowsMax = 5'000'000;
 inline constexpr size_t kRowAttributesMax = 512;  // the widest row known has 40
-// Lists that are kept whole (the largest known, of 200,000 images, is some 80 MB), and the one that
-// is passed on in batches (all of NLST: 180 MB).
+// Lists of which every row is kept with all it says (NLST's 26,000 patients are 6 MB); others, of
+// which little is kept (the largest known, of 200,000 images, is some 80 MB); and the one that is
+// passed on in batches (all of NLST: 180 MB).
+inline constexpr size_t kKeptListBytesMax = size_t{32} << 20;
 inline constexpr size_t kListBytesMax = size_t{512} << 20;
 inline constexpr size_t kBulkBytesMax = size_t{64} << 30;
 inline constexpr size_t kSmallBodyBytesMax = size_t{1} << 20;
 
 // Identifiers become names of directories: the database's columns hold 500 at most.
 inline constexpr size_t kIdBytesMax = 500;
-inline constexpr size_t kUidBytesMax = 64;  // DICOM PS3.5 section 9
+inline constexpr size_t kUidBytesMax = 64;  // DICOM PS3.5 section 9; the database's columns too
+inline constexpr size_t kTimestampBytesMax = 64;  // ISO 8601 to the microsecond has 26
+
+// Numbers that are summed and reserved space for: beyond these one is a mistake and counts as
+// unknown. The largest series known has some 100,000 images; the whole archive is below 1 PiB.
+inline constexpr int64_t kSeriesImagesMax = 10'000'000;
+inline constexpr int64_t kSeriesBytesMax = int64_t{1} << 50;
 
 // What is kept and quoted of an answer that is not what was asked for.
 inline constexpr size_t kErrorBodyBytesMax = 4096;
@@ -49,10 +60,14 @@ inline constexpr int64_t kFormRetryMs = 3'600'000;        // a form that is miss
 inline constexpr int kFormFailuresMax = 3;                // in a row, then it counts as missing
 
 // Downloads.
-inline constexpr size_t kMd5ListBytesMax = size_t{64} << 20;    // a million entries
-inline constexpr uint64_t kImageBytesMax = uint64_t{64} << 30;  // as for one entry of a zip
-inline constexpr size_t kEntryNameBytesMax = 512;               // real ones have about 12
-inline constexpr size_t kSkippedEntriesMax = 10'000;   // beyond as many as there are images
+inline constexpr size_t kMd5ListBytesMax = size_t{64} << 20;     // a million entries
+inline constexpr int64_t kImageBytesMax = int64_t{64} << 30;     // as for one entry of a zip
+inline constexpr size_t kEntryNameBytesMax = 512;                // real ones have about 12
+inline constexpr size_t kEntryNamesBytesMax = size_t{64} << 20;  // of one zip, remembered
+inline constexpr size_t kSkippedEntriesMax = 10'000;  // beyond as many as there are images
+// What a zip may hold besides images and their sums, inflated: licences are a few KB, and what is
+// passed over a reader waits for in vain.
+inline constexpr uint64_t kSkippedBytesMax = uint64_t{1} << 30;
 inline constexpr size_t kPlainFormSeriesMax = 10'000;  // series remembered to need the plain form
 
 // Tokens. Lives from 300 to 7200 s are known; a server that does not tell gets the shortest.

@@ -142,6 +142,7 @@ void NbiaSource::ListPatients(const source::CollectionId& collection, std::stop_
       call,
       [this, call, found, collection](const SettledFamily& settled, ExchangeDone end) {
         RowReader::Spec rows;
+        rows.limits.body_bytes_max = kKeptListBytesMax;
         rows.on_begin = [found] { *found = {}; };
         rows.on_row = [found, collection](std::string_view text) -> Status {
           TCIAFS_ASSIGN(source::Attributes row, ParseRow(text));
@@ -171,6 +172,7 @@ void NbiaSource::ListPatientSeries(const source::CollectionId& collection,
       call,
       [this, call, found, collection, patient](const SettledFamily& settled, ExchangeDone end) {
         RowReader::Spec rows;
+        rows.limits.body_bytes_max = kKeptListBytesMax;
         rows.on_begin = [found] { *found = {}; };
         rows.on_row = [found, collection, patient](std::string_view text) -> Status {
           TCIAFS_ASSIGN(source::Attributes row, ParseRow(text));

@@ -161,6 +161,11 @@ std::optional<int64_t> WholeNumber(std::string_view text) {
   return number;
 }
 
+int64_t NumberUpTo(std::string_view text, int64_t max) {
+  const auto number = WholeNumber(text);
+  return number && *number <= max ? *number : -1;
+}
+
 int64_t UnixSeconds(std::string_view iso) {
   if (iso.size() < 10 || !IsIsoDay(iso.substr(0, 10))) return 0;
   const std::chrono::year_month_day date{
@@ -202,15 +207,16 @@ std::optional<source::SeriesRecord> ToSeries(Attributes row, const source::Colle
   const auto series = ValueOf(row, "SeriesInstanceUID");
   for (const auto id : {who, study, series})
     if (id.empty() || id.size() > kIdBytesMax) return std::nullopt;
+  if (series.size() > kUidBytesMax) return std::nullopt;
 
   source::SeriesRecord record;
   record.collection = collection;
   record.patient = source::PatientId(std::string(who));
   record.study = source::StudyUid(std::string(study));
   record.series = source::SeriesUid(std::string(series));
-  record.version.timestamp = ValueOf(row, "MaxSubmissionTimestamp");
-  record.version.image_count = WholeNumber(ValueOf(row, "ImageCount")).value_or(-1);
-  record.version.total_bytes = WholeNumber(ValueOf(row, "FileSize")).value_or(-1);
+  record.version.timestamp = ValueOf(row, "MaxSubmissionTimestamp").substr(0, kTimestampBytesMax);
+  record.version.image_count = NumberUpTo(ValueOf(row, "ImageCount"), kSeriesImagesMax);
+  record.version.total_bytes = NumberUpTo(ValueOf(row, "FileSize"), kSeriesBytesMax);
   record.modified_s = UnixSeconds(record.version.timestamp);
   record.attributes = std::move(row);
   return record;

@@ -30,6 +30,8 @@ std::string_view ValueOf(const source::Attributes& attributes, std::string_view 
 std::string IsoDate(std::string_view text);
 // "27844690", "27844690.000000"; nullopt if it is no non-negative whole number.
 std::optional<int64_t> WholeNumber(std::string_view text);
+// A whole number from 0 to `max`; -1 (unknown) for anything else.
+int64_t NumberUpTo(std::string_view text, int64_t max);
 // Seconds since 1970 of an ISO date or date and time, taken for UTC; 0 if it is none.
 int64_t UnixSeconds(std::string_view iso);
 

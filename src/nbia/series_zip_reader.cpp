@@ -28,8 +28,12 @@ bool IsOddName(std::string_view name) {
 }  // namespace
 
 SeriesZipReader::SeriesZipReader(Question question, source::SeriesUid series,
-                                 std::shared_ptr<source::SeriesSink> sink)
-    : question_(std::move(question)), series_(std::move(series)), sink_(std::move(sink)) {}
+                                 std::shared_ptr<source::SeriesSink> sink,
+                                 const SeriesZipLimits& limits)
+    : question_(std::move(question)),
+      series_(std::move(series)),
+      sink_(std::move(sink)),
+      limits_(limits) {}
 
 void SeriesZipReader::Begin() {
   // Never restarted, so there is nothing to forget.
@@ -76,12 +80,15 @@ Status SeriesZipReader::End() {
 Status SeriesZipReader::OnEntryBegin(const std::string& name) {
   name_ = name;
   name_is_new_ = names_seen_.insert(name).second;
+  if (name_is_new_) names_bytes_ += name.size();
+  if (names_bytes_ > limits_.names_bytes_max)
+    return Fail(Errc::kCorrupt, "a zip whose names alone are too much to remember");
   head_.clear();
   next_search_bytes_ = kFirstSearchBytes;
   if (name == kLicenseName)
     kind_ = EntryKind::kLicense;
-  else if (name == kMd5ListName)
-    kind_ = EntryKind::kMd5List;
+  else if (name == kMd5ListName)  // a second one is passed over
+    kind_ = md5_of_entry_ ? EntryKind::kSkipped : EntryKind::kMd5List;
   else
     kind_ = EntryKind::kSearching;
   if (IsOddName(name) && !std::exchange(odd_name_logged_, true))
@@ -95,7 +102,9 @@ Status SeriesZipReader::OnEntryData(ByteView bytes) {
     case EntryKind::kNone:
     case EntryKind::kLicense:
     case EntryKind::kSkipped:
-      return {};
+      skipped_bytes_ += bytes.size();
+      if (skipped_bytes_ <= limits_.skipped_bytes_max) return {};
+      return Fail(Errc::kCorrupt, "a zip that holds more besides its images than it may");
     case EntryKind::kMd5List:
       return md5_list_.Append(AsText(bytes));
     case EntryKind::kInstance:
@@ -148,7 +157,7 @@ Status SeriesZipReader::Skip(std::string_view why) {
   if (++skipped_ <= kSkippedLoggedMax)
     LogWarning("{}: series {}: entry \"{}\" passed over: {}", question_.host, series_.text(),
                QuoteBody(name_), why);
-  if (skipped_ > kSkippedEntriesMax + instances())
+  if (skipped_ > limits_.skipped_entries_max + instances())
     return Fail(Errc::kCorrupt, "a zip of entries that are no images");
   return {};
 }

@@ -19,16 +19,24 @@
 
 #include "nbia/answers.h"
 #include "nbia/exchange.h"
+#include "nbia/limits.h"
 #include "nbia/md5_list.h"
 #include "tciafs/source/source.h"
 #include "tciafs/zip/zip_stream.h"
 
 namespace tciafs::nbia {
 
+// Of what a zip holds besides images.
+struct SeriesZipLimits {
+  uint64_t skipped_bytes_max = kSkippedBytesMax;
+  size_t skipped_entries_max = kSkippedEntriesMax;  // beyond as many as there are images
+  size_t names_bytes_max = kEntryNamesBytesMax;
+};
+
 class SeriesZipReader final : public BodyReader, private zip::ZipHandler {
  public:
   SeriesZipReader(Question question, source::SeriesUid series,
-                  std::shared_ptr<source::SeriesSink> sink);
+                  std::shared_ptr<source::SeriesSink> sink, const SeriesZipLimits& limits = {});
 
   void Begin() override;
   Status Read(ByteView bytes) override;
@@ -56,6 +64,7 @@ class SeriesZipReader final : public BodyReader, private zip::ZipHandler {
   const Question question_;
   const source::SeriesUid series_;
   const std::shared_ptr<source::SeriesSink> sink_;
+  const SeriesZipLimits limits_;
 
   std::string first_bytes_;  // until it is known whether a zip comes
   std::string wrong_body_;   // when none does
@@ -76,6 +85,8 @@ class SeriesZipReader final : public BodyReader, private zip::ZipHandler {
   bool odd_name_logged_ = false;
   size_t skipped_ = 0;
   size_t repeated_ = 0;
+  uint64_t skipped_bytes_ = 0;
+  size_t names_bytes_ = 0;
 };
 
 }  // namespace tciafs::nbia
