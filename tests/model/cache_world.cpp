@@ -47,7 +47,7 @@ std::vector<OpKind> CacheWorld::Kinds() {
   return {{"fill", 10},       {"begin", 8},        {"begin-part", 10}, {"append", 10},
           {"publish", 10},    {"publish-many", 2}, {"end-part", 2},    {"end-series", 6},
           {"verify", 3},      {"withdraw", 3},     {"open", 12},       {"read", 12},
-          {"close", 8},       {"pin", 3},          {"evict", 3},       {"reopen", 4},
+          {"close", 8},       {"pin", 6},          {"evict", 3},       {"reopen", 4},
           {"reopen-hurt", 3}, {"reopen-cap", 1},   {"crash", 5},       {"power-cut", 3},
           {"flush", 1},       {"fault", 1},        {"free-space", 1},  {"advance", 2}};
 }
@@ -491,7 +491,7 @@ void CacheWorld::CloseHeld(const Op& op) {
 
 void CacheWorld::Pin(const Op& op) {
   const int series = op.a % kSeries;
-  const bool pinned = op.b % 2 == 0;
+  const bool pinned = op.b % 4 != 3;
   Expect(cache_->Pin(KeyOf(series), pinned).has_value() || suspect_, "cannot pin");
   At(series).pinned = pinned;
 }
