@@ -62,7 +62,10 @@ class LmdbCatalog final : public Catalog {
     return {Errc::kNotFound, path.Text() + ": no such server"};
   }
   std::optional<Error> Blocking(const DirectoryKey& unit_key) const {
-    return context_.failures.Blocking(unit_key, context_.clock.MonotonicMs());
+    const int64_t now_ms = context_.clock.MonotonicMs();
+    const auto state = context_.store.ReadState(unit_key);
+    return state && state->listed ? context_.failures.Blocking(unit_key, now_ms)
+                                  : context_.failures.BlockingFirst(unit_key, now_ms);
   }
   void RenewBehind(const ObjectPath& unit) {
     if (!Blocking(context_.Key(unit))) renewals_.Renew(unit, Purpose::kListing, nullptr);

@@ -99,8 +99,8 @@ void Renewals::Complete(const Request& request, const Status& status) {
       pause_ms = context_.options.negative_ttl_ms;
     else if (!(state && state->listed) && !others_stand_in)
       pause_ms = kFirstFailureMemoryMs;
-    context_.failures.Remember(request.key, status.error(),
-                               context_.clock.MonotonicMs() + pause_ms);
+    context_.failures.Remember(request.key, status.error(), context_.clock.MonotonicMs() + pause_ms,
+                               state && state->listed);
     if (state && state->listed)
       LogWarning("{}: not renewed: {}", request.unit.Text(), status.error().message);
   }

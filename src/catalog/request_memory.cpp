@@ -6,10 +6,11 @@
 
 namespace tciafs::catalog {
 
-void FailureMemory::Remember(const DirectoryKey& key, Error error, int64_t retry_at_ms) {
+void FailureMemory::Remember(const DirectoryKey& key, Error error, int64_t retry_at_ms,
+                             bool listed) {
   MutexLock lock(mutex_);
   const uint64_t number = next_number_++;
-  failures_.insert_or_assign(key, Failure{std::move(error), retry_at_ms, number});
+  failures_.insert_or_assign(key, Failure{std::move(error), retry_at_ms, listed, number});
   by_age_.emplace_back(number, key);
   while (by_age_.size() > failures_max_) {
     const auto oldest = failures_.find(by_age_.front().second);
@@ -28,6 +29,15 @@ std::optional<Error> FailureMemory::Blocking(const DirectoryKey& key, int64_t no
   MutexLock lock(mutex_);
   const auto failure = failures_.find(key);
   if (failure == failures_.end() || failure->second.retry_at_ms <= now_ms) return std::nullopt;
+  return failure->second.error;
+}
+
+std::optional<Error> FailureMemory::BlockingFirst(const DirectoryKey& key, int64_t now_ms) const {
+  MutexLock lock(mutex_);
+  const auto failure = failures_.find(key);
+  if (failure == failures_.end() || failure->second.listed ||
+      failure->second.retry_at_ms <= now_ms)
+    return std::nullopt;
   return failure->second.error;
 }
 

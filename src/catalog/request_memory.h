@@ -26,10 +26,14 @@ class FailureMemory {
  public:
   explicit FailureMemory(size_t failures_max) : failures_max_(failures_max) {}
 
-  void Remember(const DirectoryKey& key, Error error, int64_t retry_at_ms);
+  // `listed`: the directory has a listing, which stays.
+  void Remember(const DirectoryKey& key, Error error, int64_t retry_at_ms, bool listed = false);
   void Forget(const DirectoryKey& key);
   // The error, while it is too early to ask again.
   std::optional<Error> Blocking(const DirectoryKey& key, int64_t now_ms) const;
+  // The same for a directory that has no listing: what failed while it had one, before the archive
+  // withdrew and restored it, does not count.
+  std::optional<Error> BlockingFirst(const DirectoryKey& key, int64_t now_ms) const;
   // The last error, however old; forgotten when a request worked.
   std::optional<Error> Last(const DirectoryKey& key) const;
 
@@ -37,6 +41,7 @@ class FailureMemory {
   struct Failure {
     Error error;
     int64_t retry_at_ms = 0;
+    bool listed = false;
     uint64_t number = 0;
   };
 
