@@ -17,14 +17,16 @@ DISTURBED_MAX_S = 75
 
 class Window:
     """Errors of operations on these paths are excused, from its beginning until `grace_s` after its
-    end. No errors means all; no operations likewise. It may also only delay."""
+    end. No errors means all; no operations likewise. It may also only delay. `reads` are further
+    errors of readers."""
 
-    def __init__(self, what, paths, errors, operations, grace_s):
+    def __init__(self, what, paths, errors, operations, grace_s, reads=()):
         self.what = what
         self.paths = paths
         self.errors = errors
         self.operations = operations
         self.grace_s = grace_s
+        self.reads = reads
         self.on = time.monotonic()
         self.off = None
 
@@ -40,6 +42,8 @@ class Window:
     def excuses(self, record):
         if not self.touches(record):
             return False
+        if record["op"] in READS and record["outcome"] in self.reads:
+            return True
         if self.operations is not None and record["op"] not in self.operations:
             return False
         outcome = record["outcome"]
@@ -82,8 +86,8 @@ class Journal:
         self.windows = []
         self.left_out = LeftOut()
 
-    def open(self, what, paths, errors, operations=None, grace_s=30):
-        window = Window(what, paths, errors, operations, grace_s)
+    def open(self, what, paths, errors, operations=None, grace_s=30, reads=()):
+        window = Window(what, paths, errors, operations, grace_s, reads)
         self.windows.append(window)
         return window
 

@@ -48,7 +48,8 @@ ANY_ERROR = None
 FINDINGS_MAX = 40
 GRACE_S = 40
 # What may come of a name that the archive withdraws for a while.
-GONE = {"ENOENT", "ESTALE", "EIO", "EACCES"}
+GONE = {"ENOENT", "ESTALE"}
+GONE_FOR_READERS = {"EIO", "EACCES"}
 ALARMING = re.compile(r"Sanitizer|runtime error:|terminate called|Assertion|stack smashing|double free"
                       r"|corrupted size|\[critical\]")
 
@@ -406,7 +407,8 @@ class Soak:
         patient = "/".join(series.split("/")[:2])
         self.summary.changes["series hidden and shown"] += 1
         window = self.journal.open(f"hidden {series}", [patient],
-                                   GONE, None, 60)
+                                   GONE, None, 60,
+                                   reads=GONE_FOR_READERS)
         server.mutate(hide_series=os.path.basename(series))
         try:
             yield chance.uniform(3, 15)
@@ -418,7 +420,8 @@ class Soak:
         collection = chance.choice(server.collections)
         self.summary.changes["collection withdrawn and restored"] += 1
         window = self.journal.open(f"withdrawn {collection}", [collection],
-                                   GONE, None, 90)
+                                   GONE, None, 90,
+                                   reads=GONE_FOR_READERS)
         server.mutate(drop_collection=collection)
         try:
             yield chance.uniform(3, 10)
