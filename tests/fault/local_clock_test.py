@@ -30,11 +30,8 @@ class Clock(crashes.CrashCase):
         for path, md5 in self.truth.items():
             self.assertEqual(harness.md5_of(mount / path), md5)
 
-    def jumps(self):
-        return (-YEAR_MS, YEAR_MS, -50 * YEAR_MS)
-
     def test_in_the_run(self):
-        for jump in self.jumps():
+        for jump in (-YEAR_MS, YEAR_MS):
             with self.subTest(jump_ms=jump):
                 shutil.rmtree(self.cache, ignore_errors=True)
                 self.faults.plan()
@@ -50,19 +47,18 @@ class Clock(crashes.CrashCase):
                 self.check_survivors(self.server, self.allowed, self.truth)
 
     def test_between_mounts(self):
-        for jump in self.jumps():
-            for first, second in ((0, jump), (jump, 0)):
-                with self.subTest(first_ms=first, second_ms=second):
-                    shutil.rmtree(self.cache, ignore_errors=True)
-                    self.faults.plan(f"clock={first}")
-                    mount = self.faulty_mount(self.server, options=["--metadata-ttl", "1s"])
-                    self.check(mount)
-                    mount.unmount()
-                    self.faults.plan(f"clock={second}")
-                    mount = self.faulty_mount(self.server, options=["--metadata-ttl", "1s"])
-                    self.check(mount)
-                    self.heals(mount)
-                    mount.unmount()
+        for jump in (-YEAR_MS, YEAR_MS, -50 * YEAR_MS):
+            with self.subTest(jump_ms=jump):
+                shutil.rmtree(self.cache, ignore_errors=True)
+                self.faults.plan()
+                mount = self.faulty_mount(self.server, options=["--metadata-ttl", "1s"])
+                self.check(mount)
+                mount.unmount()
+                self.faults.plan(f"clock={jump}")
+                mount = self.faulty_mount(self.server, options=["--metadata-ttl", "1s"])
+                self.check(mount)
+                self.heals(mount)
+                mount.unmount()
 
     def heals(self, mount):
         """What is new in the archive is seen, whatever the clock says; what was there stays."""
