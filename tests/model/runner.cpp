@@ -56,10 +56,14 @@ bool RunCase(const ModelSpec& spec, uint64_t seed, int length) {
   rc::detail::TestParams params;
   params.seed = seed;
   params.maxSuccess = 1;
+  bool told = false;
   const auto result = rc::detail::checkTestable(
       [&] {
         const std::string wrong = spec.run(*sequences);
-        if (!wrong.empty()) RC_FAIL(wrong);
+        if (wrong.empty()) return;
+        if (!std::exchange(told, true))  // shrinking may take longer than a caller's patience
+          std::cerr << "seed " << seed << " fails: " << wrong << "\nshrinking" << std::endl;
+        RC_FAIL(wrong);
       },
       rc::detail::TestMetadata{spec.name, spec.name}, params);
   if (result.is<rc::detail::SuccessResult>()) return true;
