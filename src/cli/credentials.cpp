@@ -8,21 +8,20 @@
 #include <cerrno>
 #include <optional>
 
+#include "cli/limits.h"
 #include "tciafs/util/text.h"
 #include "tciafs/util/unique_fd.h"
 
 namespace tciafs::cli {
 namespace {
 
-constexpr off_t kSecretFileBytesMax = 1 << 20;
-
 // Refuses a file that others can read: a secret there is none.
 Outcome<std::string> ReadSecretFile(const std::string& path) {
-  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   struct stat st {};
   if (!file.valid() || ::fstat(file.get(), &st) != 0)
     return FailWith(ExitCode::kCredentials, path + ": " + SystemErrorText(errno));
-  if (!S_ISREG(st.st_mode) || st.st_size > kSecretFileBytesMax)
+  if (!S_ISREG(st.st_mode) || st.st_size > static_cast<off_t>(kSecretFileBytesMax))
     return FailWith(ExitCode::kCredentials, path + ": not a file of credentials");
   if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
     return FailWith(ExitCode::kCredentials,
@@ -144,7 +143,7 @@ Outcome<std::string> FindApiKey(const MountSettings& settings, const Caller& cal
     auto content = ReadSecretFile(settings.api_key_file);
     if (!content) return tl::unexpected(content.error());
     const std::string_view key = TrimBlanks(*content);
-    if (key.empty() || key.find('\n') != std::string_view::npos)
+    if (key.empty() || key.size() > kApiKeyBytesMax || key.find('\n') != std::string_view::npos)
       return FailWith(ExitCode::kCredentials, settings.api_key_file + ": not one line with a key");
     return std::string(key);
   }

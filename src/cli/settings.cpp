@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <fstream>
 
+#include "cli/limits.h"
 #include "cli/option_table.h"
 #include "tciafs/util/text.h"
 
@@ -140,8 +141,14 @@ Outcome<Settings> ReadConfigFile(const std::string& path) {
     if (errno == ENOENT || errno == ENOTDIR) return settings;
     return FailWith(ExitCode::kUsage, path + ": " + SystemErrorText(errno));
   }
-  std::string line;
-  for (int number = 1; std::getline(file, line); ++number) {
+  std::string content(kConfigFileBytesMax + 1, '\0');
+  file.read(content.data(), static_cast<std::streamsize>(content.size()));
+  content.resize(static_cast<size_t>(file.gcount()));
+  if (content.size() > kConfigFileBytesMax)
+    return FailWith(ExitCode::kUsage, path + ": too large to be a configuration file");
+  int number = 0;
+  for (const std::string_view line : SplitText(content, '\n')) {
+    ++number;
     const std::string_view text = TrimBlanks(line);
     if (text.empty() || text.front() == '#') continue;
     const std::string origin = path + ":" + std::to_string(number);

@@ -41,7 +41,8 @@ class Settings {
 
 using Environment = std::function<const char*(const char*)>;
 
-// `name = value` lines, `#` comments; a missing file is an empty layer, an unknown name an error.
+// `name = value` lines, `#` comments; a missing file is an empty layer, an unknown name an error,
+// as is a file over kConfigFileBytesMax.
 Outcome<Settings> ReadConfigFile(const std::string& path);
 Outcome<Settings> ReadEnvironment(const Environment& environment);
 

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <map>
 
+#include "cli/limits.h"
 #include "support/fakes.h"
 
 namespace tciafs::cli {
@@ -45,6 +46,22 @@ TEST_F(CredentialsTest, LinesPerServer) {
   EXPECT_EQ(Find("https://h/x")->username, "alice");
   EXPECT_EQ(Find("https://h/x")->password, "one = two");
   EXPECT_EQ(Find("https://other/x")->username, "all");
+}
+
+TEST_F(CredentialsTest, FilesAndKeysEndAtTheirLimits) {
+  std::string content = "username = alice\n";
+  content.resize(kSecretFileBytesMax, '\n');
+  Write("secrets", content);
+  settings_.credentials_file = directory_.File("secrets");
+  EXPECT_EQ(Find("https://h/x")->username, "alice");
+  Write("secrets", content + '\n');
+  EXPECT_EQ(Find("https://h/x").error().code, ExitCode::kCredentials);
+
+  settings_.api_key_file = directory_.File("key");
+  Write("key", std::string(kApiKeyBytesMax, 'k') + '\n');
+  EXPECT_EQ(FindApiKey(settings_, User())->size(), kApiKeyBytesMax);
+  Write("key", std::string(kApiKeyBytesMax + 1, 'k') + '\n');
+  EXPECT_EQ(FindApiKey(settings_, User()).error().code, ExitCode::kCredentials);
 }
 
 TEST_F(CredentialsTest, AFileOthersCanReadIsRefused) {

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <map>
 
+#include "cli/limits.h"
 #include "cli/mount_settings.h"
 #include "cli/option_table.h"
 #include "support/fakes.h"
@@ -73,6 +74,17 @@ TEST(ConfigFile, ReadsNamesValuesAndComments) {
   EXPECT_NE(settings->Find("offline"), nullptr);
   EXPECT_EQ(settings->Last("allow-other")->text, FlagText(false));
   EXPECT_EQ(settings->Find("server")->size(), 2u);
+}
+
+TEST(ConfigFile, EndsAtItsLimit) {
+  testing::TempDirectory directory;
+  std::string content = "downloads = 3\n";
+  content.resize(kConfigFileBytesMax, '\n');
+  std::ofstream(directory.File("config")) << content;
+  EXPECT_EQ(ReadConfigFile(directory.File("config"))->Last("downloads")->text, "3");
+  std::ofstream(directory.File("config")) << content << '\n';
+  EXPECT_EQ(ReadConfigFile(directory.File("config")).error().code, ExitCode::kUsage);
+  EXPECT_EQ(ReadConfigFile("/dev/zero").error().code, ExitCode::kUsage);
 }
 
 TEST(ConfigFile, NamesTheLineThatIsWrong) {

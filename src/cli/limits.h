@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// What the command line, the environment and the user's files may hold, with the reason of each.
+// Sizes are bytes. Constants only.
+#pragma once
+
+#include <cstddef>
+
+namespace tciafs::cli {
+
+// Files that are read whole. A configuration has a few hundred bytes, a netrc some thousands; more
+// is the wrong file, or a device without end.
+inline constexpr size_t kConfigFileBytesMax = size_t{1} << 20;
+inline constexpr size_t kSecretFileBytesMax = size_t{1} << 20;
+
+// A key goes into a header line of every request.
+inline constexpr size_t kApiKeyBytesMax = 4096;
+
+}  // namespace tciafs::cli
