@@ -8,15 +8,14 @@
 
 #include <string_view>
 
+#include "http/limits.h"
 #include "tciafs/http/transport.h"
 
 namespace tciafs::http {
 
 class HeadParser {
  public:
-  // All header lines of one exchange together. Real heads are below 10 KiB; a server that sends
-  // this much is broken or hostile.
-  static constexpr size_t kHeaderBytesMax = 256 * 1024;
+  static constexpr size_t kHeaderBytesMax = kHeadBytesMax;
 
   enum class Progress { kMore, kComplete, kTooLarge };
   // One line with its line end. kComplete exactly once, with the blank line of the final head.

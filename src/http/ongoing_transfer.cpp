@@ -8,14 +8,11 @@
 #include <limits>
 #include <utility>
 
+#include "http/limits.h"
 #include "tciafs/util/log.h"
 
 namespace tciafs::http {
 namespace {
-
-constexpr int kRedirectsMax = 5;
-// The body of an answer that is not passed on is read to keep its connection, up to here.
-constexpr int64_t kWithheldBytesMax = 64 * 1024;
 
 bool IsRedirect(int status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
@@ -181,6 +178,7 @@ bool OngoingTransfer::PlanRedirect(const std::string& location) {
     return false;
   };
   if (++redirects_ > kRedirectsMax) return refuse("too many redirects");
+  if (location.size() > kLocationBytesMax) return refuse("redirected to an address too long");
   auto url = ResolveUrl(call_.url, location);
   if (!url) return refuse(url.error().message);
   const auto target = ParseOrigin(*url);

@@ -8,13 +8,11 @@
 #include <charconv>
 #include <string>
 
+#include "http/limits.h"
 #include "tciafs/util/text.h"
 
 namespace tciafs::http {
 namespace {
-
-// Longer waits than a day are as good as never, and must not overflow when scaled.
-constexpr int64_t kRetryAfterMaxMs = 24 * 3'600'000;
 
 bool IsAllDigits(std::string_view text) {
   return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "http/limits.h"
+
 namespace tciafs::http {
 namespace {
 
@@ -16,6 +18,9 @@ TEST(RetryAfter, SecondsAndDates) {
   EXPECT_EQ(ParseRetryAfterMs("Sun, 06 Nov 1994 08:50:07 GMT", kNowMs), 30'000);
   EXPECT_EQ(ParseRetryAfterMs("Sun, 06 Nov 1994 08:49:07 GMT", kNowMs), 0) << "in the past";
   EXPECT_EQ(ParseRetryAfterMs("99999999999999999999", kNowMs), 86'400'000) << "no overflow";
+  EXPECT_EQ(ParseRetryAfterMs("86399", kNowMs), kRetryAfterMaxMs - 1000);
+  EXPECT_EQ(ParseRetryAfterMs("86400", kNowMs), kRetryAfterMaxMs);
+  EXPECT_EQ(ParseRetryAfterMs("86401", kNowMs), kRetryAfterMaxMs);
   EXPECT_EQ(ParseRetryAfterMs("soon", kNowMs), std::nullopt);
   EXPECT_EQ(ParseRetryAfterMs("", kNowMs), std::nullopt);
   EXPECT_EQ(ParseRetryAfterMs("-5", kNowMs).value_or(0), 0);

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "http/limits.h"
 #include "unit/http/gzip_sample.h"
 #include "unit/http/transport_fixture.h"
 
@@ -95,6 +96,19 @@ TEST_F(TransportSafetyTest, RedirectsEnd) {
   server_.Script("/a", {Reply(302, "", "Location: /a\r\n")});
   EXPECT_EQ(FailureOf(Get("/a")), Prefix(Errc::kUnavailable) + "too many redirects");
   EXPECT_EQ(server_.requests().size(), 6u) << "the request and five redirects";
+}
+
+TEST_F(TransportSafetyTest, AddressesOfRedirectsAreBounded) {
+  std::string longest = "/b?";
+  longest.resize(kLocationBytesMax, 'x');
+  server_.Script("/a", {Reply(302, "", "Location: " + longest + "\r\n")});
+  server_.Script("/longer", {Reply(302, "", "Location: " + longest + "x\r\n")});
+  server_.Script("/b", {Reply(200, "here")});
+  const auto handler = Run(Get("/a"));
+  ASSERT_TRUE(handler->Wait());
+  EXPECT_EQ(handler->body(), "here");
+  EXPECT_EQ(FailureOf(Get("/longer")),
+            Prefix(Errc::kUnavailable) + "redirected to an address too long");
 }
 
 TEST_F(TransportSafetyTest, APostIsRepeatedOrBecomesAGet) {
