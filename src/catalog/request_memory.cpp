@@ -35,8 +35,7 @@ std::optional<Error> FailureMemory::Blocking(const DirectoryKey& key, int64_t no
 std::optional<Error> FailureMemory::BlockingFirst(const DirectoryKey& key, int64_t now_ms) const {
   MutexLock lock(mutex_);
   const auto failure = failures_.find(key);
-  if (failure == failures_.end() || failure->second.listed ||
-      failure->second.retry_at_ms <= now_ms)
+  if (failure == failures_.end() || failure->second.listed || failure->second.retry_at_ms <= now_ms)
     return std::nullopt;
   return failure->second.error;
 }
@@ -50,7 +49,8 @@ std::optional<Error> FailureMemory::Last(const DirectoryKey& key) const {
 
 ServerMemory::ServerMemory(const std::vector<source::Source*>& sources)
     : healthy_at_ms_(sources.size(), 0) {
-  for (const auto* source : sources) health_.push_back({source->name(), source->scope(), true, {}, {}});
+  for (const auto* source : sources)
+    health_.push_back({source->name(), source->scope(), true, {}, {}});
 }
 
 void ServerMemory::NoteAnswer(size_t server) {

@@ -27,7 +27,7 @@ struct Context {
         catalog(names),
         fetcher(fetch),
         cache(blocks),
-        clock(with.clock != nullptr ? *with.clock : system_clock),
+        clock(with.clock != nullptr ? *with.clock : own_clock),
         started_ms(clock.MonotonicMs()),
         invalidations(std::make_shared<Invalidations>(executor)) {}
 
@@ -35,7 +35,7 @@ struct Context {
   catalog::Catalog& catalog;
   fetch::Fetcher& fetcher;
   cache::BlockCache& cache;
-  const SystemClock system_clock;
+  const SystemClock own_clock;
   const Clock& clock;
   const int64_t started_ms;  // monotonic
 
