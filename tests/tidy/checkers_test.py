@@ -5,6 +5,7 @@
 import unittest
 
 import check_layers
+import check_limits
 import check_manual
 import check_promises
 import check_style
@@ -51,6 +52,17 @@ class Style(unittest.TestCase):
         self.assertEqual(self.problems(
             self.GOOD + "  mutable Mutex mutex_;\n  int x_ TCIAFS_GUARDED_BY(mutex_);\n"), [])
         self.assertEqual(self.problems(self.GOOD + "// never throw, EIO is fuse's\n"), [])
+
+
+class Limits(unittest.TestCase):
+    def test_a_limit_outside_its_header_is_noticed(self):
+        for line in ("constexpr size_t kThingsMax = 5;\n", "inline constexpr int64_t kWaitMaxMs = 5;\n",
+                     "  static constexpr size_t kNameBytesMax = 5;\n"):
+            self.assertEqual(len(list(check_limits.problems_of("vfs/thing.cpp", line))), 1, line)
+        self.assertEqual(list(check_limits.problems_of("vfs/thing.cpp", "constexpr int kThings = 5;\n")), [])
+
+    def test_a_listed_one_that_is_gone_is_noticed(self):
+        self.assertTrue(list(check_limits.problems_of("http/head_parser.h", "")))
 
 
 class Manual(unittest.TestCase):
