@@ -59,6 +59,19 @@ def drifted(factor, plus, images_only=False):
     return plan
 
 
+def drilled(size_of):
+    """The drill-down announces other sizes for the images, size_of(the true one)."""
+    def plan(case):
+        rows = []
+        for path, (_, size) in case.paths.items():
+            _, _, study, series, image = path.split("/")
+            rows.append({"imagePkId": len(rows), "seriesPkId": 1, "sopInstanceUid": image[:-4],
+                         "seriesInstanceUid": series, "studyInstanceUid": study, "size": size_of(size)})
+        return [fault("*getImageDrillDown", "status", body=json.dumps(rows),
+                      headers={"Content-Type": "application/json"})]
+    return plan
+
+
 def look_and_read(case):
     return {**case.list_tree(), **{path: outcome if outcome[:4] != "size" else "ok"
                                    for path, outcome in case.stat_all().items()}, **case.read_all()}
@@ -143,9 +156,11 @@ def shrinking(endpoint, times):
     """The list lacks all but its first row, so many times."""
     def plan(case):
         queries = {"getPatient": {"Collection": "C"}, "getSeries": {"Collection": "C"},
-                   "getCollectionValues": {}}
+                   "getSOPInstanceUIDs": {"SeriesInstanceUID": case.series_uids()[0]},
+                 "getCollectionValues": {}}
         rows = json.loads(case.get(f"v4/{endpoint}", **queries[endpoint]))[:1]
-        return [fault(f"*/{endpoint}", "status", times, body=json.dumps(rows),
+        match = queries[endpoint] if endpoint == "getSOPInstanceUIDs" else {}
+        return [fault(f"*/{endpoint}", "status", times, body=json.dumps(rows), match=match,
                       headers={"Content-Type": "application/json"})]
     return plan
 
@@ -270,6 +285,13 @@ ROWS = [
           expect=lambda path: EITHER | frozenset({"ENOSPC"}), options=TTL)
       for name, how in (("larger", (1, 1000)), ("smaller", (1, -1000)), ("double", (2, 0)), ("zero", (0, 0)),
                         ("one", (0, 1)), ("thousandfold", (1000, 0)))],
+    *[Row(f"drill_down_{name}", drilled(size_of), look_and_read, archive=SMALL, looked=False, options=TTL,
+          expect=OK | STALE)
+      for name, size_of in (("larger", lambda size: size + 4096), ("smaller", lambda size: size - 1000),
+                            ("zero", lambda size: 0), ("negative", lambda size: -size),
+                            ("null", lambda size: None), ("text", str), ("fraction", lambda size: size + 0.5),
+                            ("huge", lambda size: 1 << 62), ("beyond", lambda size: 10 ** 40),
+                            ("list", lambda size: [size]))],
     # Series under the same UID.
     *[Row(f"replaced_{name}_{size}", operation=operation(size == "other_size"), archive=SMALL, options=TTL,
           expect=OK | STALE, deadline_s=60)
@@ -283,6 +305,11 @@ ROWS = [
     # Lists that shrink, and come back.
     *[Row(f"shrinks_once_{endpoint}", shrinking(endpoint, 1), list_for_a_while, archive=SEVERAL, options=TTL)
       for endpoint in ("getPatient", "getSeries")],
+    Row("shrinks_once_getCollectionValues", shrinking("getCollectionValues", 1), list_for_a_while,
+        archive=(*SMALL, "--synthetic", "D:patients=1,studies=1,series=1,images=1,size=16x16"),
+        options=TTL),
+    Row("shrinks_once_getSOPInstanceUIDs", shrinking("getSOPInstanceUIDs", 1), list_for_a_while,
+        archive=(*SMALL, "--no-drill-down"), options=TTL),
     Row("shrinks_for_a_while", shrinking("getPatient", -1), list_for_a_while, archive=SEVERAL, options=TTL,
         expect=OK | frozenset({"less"}), recovers_s=60),
     Row("restless", operation=restless, archive=SEVERAL, options=TTL, expect=ANY | frozenset({"less"}),

@@ -249,6 +249,13 @@ ROWS = [
     odd_name("long", "9" * 300),
     odd_name("longer", "9" * 5000),
     odd_name("unicode", "\u202eabc\u00e9"),
+    # One of the ways to the instances fails: another is taken.
+    *[Row(f"instances_{name}_{endpoint.strip('*/')}", [fault(endpoint, **action)], read_four, archive=FOUR,
+          looked=False)
+      for endpoint in INSTANCE_ENDPOINTS
+      for name, action in {"500": {"action": "status", "code": 500}, "html": {"action": "html"},
+                           "empty": {"action": "empty"}, "nulls": body("[null]"),
+                           "cut": {"action": "close_after_bytes", "n": 30}}.items()],
     # In bulk: a walk that meets them asks patient by patient.
     *[Row(f"bulk_{name}", bulk(**action), archive=WALKED, looked=False, operation=matrix.Case.list_tree)
       for name, action in {
