@@ -311,7 +311,7 @@ ROWS = [
     Row("shrinks_once_getSOPInstanceUIDs", shrinking("getSOPInstanceUIDs", 1), list_for_a_while,
         archive=(*SMALL, "--no-drill-down"), options=TTL),
     Row("shrinks_for_a_while", shrinking("getPatient", -1), list_for_a_while, archive=SEVERAL, options=TTL,
-        expect=OK | frozenset({"less"}), recovers_s=60),
+        expect=OK | frozenset({"less", "ENOENT"}), recovers_s=60),
     Row("restless", operation=restless, archive=SEVERAL, options=TTL, expect=ANY | frozenset({"less"}),
         recovers_s=60, keeps=False),
 ]
