@@ -255,11 +255,13 @@ def a_full_index(life, go):
 
 def a_failing_disk(life, go):
     go("cache.disk.write=SHORT@4")
-    life.begin()
-    life.walk()
-    life.read_all()
-    life.published = {}  # in memory only
-    life.end()
+    try:
+        life.begin()
+        life.walk()
+        life.read_all()
+        life.end()
+    finally:
+        life.published = {}  # in memory only
 
 
 def a_removed_series(life, go):
