@@ -176,6 +176,7 @@ class Mount:
             self.end()
             raise
         if self.process.poll() is not None:
+            self.end()  # it may have died with the mount in place
             raise AssertionError(f"mount ended with {self.process.returncode}: {self.log()}")
 
     def __truediv__(self, path):
