@@ -121,6 +121,8 @@ Reply HandleControl(const Request& request, const Controlled& controlled) {
   if (post && command == "mutate") return Outcome(Mutate(controlled.holdings, request.body));
   if (!post && command == "counters")
     return TextReply(200, "application/json", controlled.counters.ToJson());
+  if (!post && command == "hits")
+    return TextReply(200, "text/plain", std::to_string(controlled.plan.hits()));
   if (!post && command == "truth")
     return TruthReply(controlled.holdings, request.Parameter("collection"));
   if (!post && command == "instance")

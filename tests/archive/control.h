@@ -6,6 +6,7 @@
 //   GET  /_test/counters              what was asked, see Counters::ToJson
 //   POST /_test/reset                 counters to zero, the fault plan empty
 //   POST /_test/plan    JSON          replaces the fault plan, see faults.h
+//   GET  /_test/hits                  how many requests the present fault plan has hit
 //   POST /_test/mutate  JSON object   {"hide_series": uid} {"show_series": uid}
 //                                     {"replace_series": uid, "other_size": true}
 //                                     {"drop_collection": name} {"restore_collection": name}

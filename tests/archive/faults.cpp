@@ -331,12 +331,19 @@ Status FaultPlan::Load(std::string_view json) {
   }
   MutexLock lock(mutex_);
   rows_ = std::move(rows);
+  hits_ = 0;
   return {};
 }
 
 void FaultPlan::Clear() {
   MutexLock lock(mutex_);
   rows_.clear();
+  hits_ = 0;
+}
+
+int64_t FaultPlan::hits() const {
+  MutexLock lock(mutex_);
+  return hits_;
 }
 
 bool FaultPlan::Matches(const Row& row, const std::string& endpoint, const Request& request) {
@@ -348,6 +355,7 @@ bool FaultPlan::Matches(const Row& row, const std::string& endpoint, const Reque
 
 Faults FaultPlan::Match(const std::string& endpoint, const Request& request) {
   Faults faults;
+  bool hit = false;
   MutexLock lock(mutex_);
   for (Row& row : rows_) {
     if (row.times == 0 || !Matches(row, endpoint, request)) continue;
@@ -357,7 +365,9 @@ Faults FaultPlan::Match(const std::string& endpoint, const Request& request) {
     }
     if (row.times > 0) --row.times;
     Merge(row.faults, faults);
+    hit = true;
   }
+  if (hit) ++hits_;
   return faults;
 }
 

@@ -63,6 +63,8 @@ class FaultPlan {
   Status Load(std::string_view json);
   void Clear();
   Faults Match(const std::string& endpoint, const Request& request);
+  // How many requests the present plan has hit.
+  int64_t hits() const;
 
  private:
   struct Row {
@@ -76,8 +78,9 @@ class FaultPlan {
   static Result<Row> ParseRow(std::string_view json);
   static bool Matches(const Row& row, const std::string& endpoint, const Request& request);
 
-  Mutex mutex_;
+  mutable Mutex mutex_;
   std::vector<Row> rows_ TCIAFS_GUARDED_BY(mutex_);
+  int64_t hits_ TCIAFS_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace tciafs::archive

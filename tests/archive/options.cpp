@@ -26,6 +26,7 @@ constexpr const char* kControlHelp =
     "  GET  counters            requests, bytes, active and max_active by endpoint; totals\n"
     "  POST reset               counters to zero, no fault plan\n"
     "  POST plan JSON           replaces the fault plan\n"
+    "  GET  hits                how many requests the present plan has hit\n"
     "  POST mutate JSON         hide_series, show_series, replace_series (with other_size),\n"
     "                           drop_collection, restore_collection, add_patients\n"
     "  GET  truth?collection=N  \"md5 size path\" of every instance\n"

@@ -82,6 +82,7 @@ class Row:
     secret: str = ""     # of a credentials file
     looked: bool = True  # the tree was walked before the fault came
     early: bool = False  # the fault is there before the mount
+    hits: bool = True    # the plan has to hit something
     keeps: bool = True   # what was read last needs no network afterwards
     extra: tuple = ()    # names a listing may have beside those of the truth
     # {path: {(md5, size)}}: what the archive itself delivered as this instance while the fault held,
@@ -285,6 +286,8 @@ class Case:
         if not row.early:
             self.break_archive()
         during = operation(self)
+        if row.plan and row.hits and not self.server.hits():
+            raise AssertionError("the fault met no request")
         self.check(during)
         self.server.plan()
         self.recover()

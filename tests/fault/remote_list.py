@@ -250,9 +250,11 @@ ROWS = [
     odd_name("longer", "9" * 5000),
     odd_name("unicode", "\u202eabc\u00e9"),
     # One of the ways to the instances fails: another is taken.
-    *[Row(f"instances_{name}_{endpoint.strip('*/')}", [fault(endpoint, **action)], read_four, archive=FOUR,
-          looked=False)
-      for endpoint in INSTANCE_ENDPOINTS
+    *[Row(f"instances_{name}_{endpoint.strip('*/')}",
+          [fault(endpoint, **action), *(fault(other, "status", code=500) for other in before)], read_four,
+          archive=FOUR, looked=False)
+      for endpoint, before in (("*getImageDrillDown", ()), ("*getStudyDrillDownWithSeriesIds", ()),
+                               ("*getSimpleSearch", ("*getStudyDrillDownWithSeriesIds",)))
       for name, action in {"500": {"action": "status", "code": 500}, "html": {"action": "html"},
                            "empty": {"action": "empty"}, "nulls": body("[null]"),
                            "cut": {"action": "close_after_bytes", "n": 30}}.items()],

@@ -144,6 +144,10 @@ class Archive:
     def plan(self, *rows):
         self._request("plan", list(rows))
 
+    def hits(self):
+        """How many requests the present plan has hit."""
+        return int(self._request("hits"))
+
     def mutate(self, **change):
         self._request("mutate", change)
 

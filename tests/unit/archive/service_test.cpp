@@ -225,6 +225,7 @@ TEST_F(ArchiveTest, PlansApplyWhereAndAsOftenAsTheySay) {
   EXPECT_EQ(busy.headers.at(0).second, "7");
   EXPECT_EQ(Get(hit).status, 503);
   EXPECT_EQ(Get(hit).status, 200);
+  EXPECT_EQ(service_->Handle(GetRequest("/_test/hits")).body, "2");
 }
 
 TEST_F(ArchiveTest, PlansMayWantAParameterToBeAbsent) {
