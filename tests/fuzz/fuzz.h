@@ -26,6 +26,7 @@
     }                                                                                     \
   } while (false)
 
+extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv);
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
 namespace tciafs::fuzz {

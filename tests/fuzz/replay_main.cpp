@@ -144,6 +144,7 @@ int Main(int argc, char** argv) {
   }
   crash_path = "crash-" + std::filesystem::path(argv[0]).filename().string();
   for (const int number : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL}) ::signal(number, OnSignal);
+  LLVMFuzzerInitialize(&argc, &argv);
   Run("the empty input", "");
   for (const Input& input : corpus) Run(input.name, input.bytes);
   for (size_t i = 0; i < mutations; ++i) {
