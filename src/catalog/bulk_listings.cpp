@@ -28,7 +28,8 @@ std::string StagingPrefix(uint32_t number) {
 
 bool BulkListings::IsAllowed(const ObjectPath& collection, const DirectoryKey& key) const {
   if (!context_.sources[collection.server]->capabilities().bulk_listing) return false;
-  if (failures_.Blocking(key, context_.clock.MonotonicMs())) return false;
+  if (!context_.sources[collection.server]->answering()) return false;
+  if (context_.Blocking(failures_, key, collection.server)) return false;
   const auto state = context_.store.ReadState(key);
   if (!state || state->bulk_at_ms <= 0) return true;
   const int64_t age_ms = context_.clock.UnixMs() - state->bulk_at_ms;
@@ -124,6 +125,7 @@ Result<bool> BulkListings::ApplyChunk(Bulk& bulk) {
   TCIAFS_ASSIGN(auto directories, write.Unstage(bulk.prefix, bulk.collection, kRowsPerChunk));
   if (directories.empty()) return false;
   const AnswerTerms terms = context_.Terms(bulk.collection.server);
+  std::vector<DirectoryKey> listed;
   for (auto& [key, directory] : directories) {
     if (directory.path.level == Level::kCollection) {
       TCIAFS_TRY(write.Merge(directory.path, key, directory.rows));
@@ -134,13 +136,17 @@ Result<bool> BulkListings::ApplyChunk(Bulk& bulk) {
     if (state && state->listed && state->fetched_at_ms > bulk.started_unix_ms) continue;
     TCIAFS_ASSIGN(const Replaced replaced,
                   write.Replace(directory.path, key, std::move(directory.rows), terms));
-    if (replaced == Replaced::kYes) continue;
+    if (replaced == Replaced::kYes) {
+      listed.push_back(key);
+      continue;
+    }
     const bool is_study = directory.path.level == Level::kStudy;
     bulk.short_of.insert(is_study ? context_.Key(ParentOf(directory.path)) : key);
   }
   TCIAFS_TRY(write.Commit());
   CommitStep("catalog.bulk.unstaged");
   context_.Publish(write);
+  for (const auto& key : listed) context_.failures.Forget(key);
   return true;
 }
 
@@ -233,10 +239,12 @@ void BulkListings::End(const BulkPtr& bulk, Status status) {
     MutexLock lock(mutex_);
     failed_in_a_row_.erase(bulk->key);
   } else {
-    LogWarning("{}: listing all its series at once failed: {}", bulk->collection.Text(),
-               status.error().message);
-    failures_.Remember(bulk->key, status.error(),
-                       context_.clock.MonotonicMs() + PauseAfterFailureMs(bulk->key));
+    const bool refused = IsRefusedUnasked(status.error().code);
+    if (!refused)
+      LogWarning("{}: listing all its series at once failed: {}", bulk->collection.Text(),
+                 status.error().message);
+    failures_.Remember(bulk->key, status.error(), context_.clock.MonotonicMs(),
+                       refused ? 0 : PauseAfterFailureMs(bulk->key));
     if (auto write = context_.store.Begin(); write && write->DropStaged(bulk->prefix))
       (void)write->Commit();  // what stays is dropped when the catalog opens
   }

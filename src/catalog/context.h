@@ -54,6 +54,18 @@ struct CatalogContext {
     terms.missing_pause_ms = std::min(options.ttl_ms, options.negative_ttl_ms);
     return terms;
   }
+  // The error of `memory` (one of those below, or a part's own) that forbids to ask now.
+  std::optional<Error> Blocking(const FailureMemory& memory, const DirectoryKey& key,
+                                size_t server) const {
+    return memory.Blocking(key, clock.MonotonicMs(), sources[server]->recovered_at_ms());
+  }
+  std::optional<Error> Blocking(const ObjectPath& unit) const {
+    const DirectoryKey key = Key(unit);
+    const auto state = store.ReadState(key);
+    if (state && state->listed) return Blocking(failures, key, unit.server);
+    return failures.BlockingFirst(key, clock.MonotonicMs(),
+                                  sources[unit.server]->recovered_at_ms());
+  }
   RowTree Tree(size_t server) { return RowTree(roots[server], server, odd_ids); }
 
   // From the cache of listings or the store; nullopt if it was never listed (or cannot be read).

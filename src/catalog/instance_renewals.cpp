@@ -28,10 +28,12 @@ void Renewals::AddOthers(std::vector<Request>& requests) {
   const bool on_a_walk = GoesOnWalk(wanted);
   const ObjectPath collection = ParentOf(ParentOf(ParentOf(wanted)));
   // After a request for many has failed: for a while only what is wanted.
-  if (context_.unanswered.Blocking(context_.Key(collection), now_ms)) return;
+  const auto blocked = [&](const FailureMemory& memory, const DirectoryKey& key) {
+    return context_.Blocking(memory, key, wanted.server).has_value();
+  };
+  if (blocked(context_.unanswered, context_.Key(collection))) return;
   const auto wants = [&](const DirectoryKey& key) {
-    return !context_.unanswered.Blocking(key, now_ms) && !context_.failures.Blocking(key, now_ms) &&
-           !IsFresh(key);
+    return !blocked(context_.unanswered, key) && !blocked(context_.failures, key) && !IsFresh(key);
   };
   auto planned =
       PlanInstances(context_.store, context_.roots[wanted.server], wanted, on_a_walk, wants);
@@ -105,23 +107,22 @@ bool Renewals::HasAllImages(const ObjectPath& series, const Rows& rows) const {
 // Not being in an answer for many says little of a series: who waits for it has it asked for alone.
 void Renewals::LeftOut(const Request& request) {
   context_.unanswered.Remember(request.key, {Errc::kUnavailable, "left out of an answer for many"},
-                               context_.clock.MonotonicMs() + context_.options.negative_ttl_ms);
+                               context_.clock.MonotonicMs(), context_.options.negative_ttl_ms);
   if (IsAwaited(request.key)) AskInstances({request});
 }
 
 void Renewals::ManyFailed(const std::vector<Request>& requests, const Error& error) {
   const Request& wanted = requests.front();
   const bool worth_another =
-      requests.size() > 1 && IsTransient(error.code) && error.code != Errc::kOffline;
+      requests.size() > 1 && IsTransient(error.code) && !IsRefusedUnasked(error.code);
   if (!worth_another) {
     for (const auto& request : requests)
       if (&request == &wanted || IsAwaited(request.key)) Complete(request, Fail(error));
     return;
   }
   const ObjectPath collection = ParentOf(ParentOf(ParentOf(wanted.unit)));
-  context_.unanswered.Remember(
-      context_.Key(collection), error,
-      context_.clock.MonotonicMs() + context_.options.retry_after_failure_ms);
+  context_.unanswered.Remember(context_.Key(collection), error, context_.clock.MonotonicMs(),
+                               context_.options.retry_after_failure_ms);
   for (const auto& request : requests)
     if (&request == &wanted || IsAwaited(request.key)) AskInstances({request});
 }

@@ -61,14 +61,8 @@ class LmdbCatalog final : public Catalog {
     if (path.level == Level::kInstance) return {Errc::kNotDirectory, path.Text()};
     return {Errc::kNotFound, path.Text() + ": no such server"};
   }
-  std::optional<Error> Blocking(const DirectoryKey& unit_key) const {
-    const int64_t now_ms = context_.clock.MonotonicMs();
-    const auto state = context_.store.ReadState(unit_key);
-    return state && state->listed ? context_.failures.Blocking(unit_key, now_ms)
-                                  : context_.failures.BlockingFirst(unit_key, now_ms);
-  }
   void RenewBehind(const ObjectPath& unit) {
-    if (!Blocking(context_.Key(unit))) renewals_.Renew(unit, Purpose::kListing, nullptr);
+    if (!context_.Blocking(unit)) renewals_.Renew(unit, Purpose::kListing, nullptr);
   }
   bool IsFresh(const ObjectPath& unit) const {
     const auto state = context_.store.ReadState(context_.Key(unit));
@@ -108,7 +102,7 @@ void LmdbCatalog::List(const ObjectPath& directory, std::stop_token stop,
     return Fail(Errc::kNotFound, directory.Text() + ": not in the archive");
   };
   if (unit.level != directory.level && IsFresh(unit)) return done(absent());
-  if (auto error = Blocking(context_.Key(unit))) return done(Fail(*std::move(error)));
+  if (auto error = context_.Blocking(unit)) return done(Fail(*std::move(error)));
   auto waiter = Waiter<ListAnswer>::Create(std::move(stop), std::move(done));
   if (waiter->finished()) return;
   renewals_.Renew(unit, Purpose::kListing, [this, directory, waiter, absent](Status status) {
@@ -185,7 +179,7 @@ void LmdbCatalog::LookupBelow(const ObjectPath& unit, const ObjectPath& director
       return Fail(NoSuchName(directory, name));
     return Fail(error);
   };
-  if (const auto error = Blocking(context_.Key(unit))) return done(failed(*error));
+  if (const auto error = context_.Blocking(unit)) return done(failed(*error));
   auto waiter = Waiter<LookupAnswer>::Create(std::move(stop), std::move(done));
   if (waiter->finished()) return;
   renewals_.Renew(unit, purpose, [this, directory, name, waiter, failed](Status status) {

@@ -99,9 +99,10 @@ void Renewals::Complete(const Request& request, const Status& status) {
       pause_ms = context_.options.negative_ttl_ms;
     else if (!(state && state->listed) && !others_stand_in)
       pause_ms = kFirstFailureMemoryMs;
-    context_.failures.Remember(request.key, status.error(), context_.clock.MonotonicMs() + pause_ms,
-                               state && state->listed);
-    if (state && state->listed)
+    const bool listed = state && state->listed;
+    context_.failures.Remember(request.key, status.error(), context_.clock.MonotonicMs(), pause_ms,
+                               listed);
+    if (listed && !IsRefusedUnasked(status.error().code))
       LogWarning("{}: not renewed: {}", request.unit.Text(), status.error().message);
   }
   for (const auto& waiter : TakeWaiters(request.key)) waiter(status);

@@ -6,11 +6,13 @@
 
 namespace tciafs::catalog {
 
-void FailureMemory::Remember(const DirectoryKey& key, Error error, int64_t retry_at_ms,
+void FailureMemory::Remember(const DirectoryKey& key, Error error, int64_t now_ms, int64_t pause_ms,
                              bool listed) {
+  if (error.code == Errc::kUnreachable) pause_ms = 0;
   MutexLock lock(mutex_);
   const uint64_t number = next_number_++;
-  failures_.insert_or_assign(key, Failure{std::move(error), retry_at_ms, listed, number});
+  failures_.insert_or_assign(key,
+                             Failure{std::move(error), now_ms, now_ms + pause_ms, listed, number});
   by_age_.emplace_back(number, key);
   while (by_age_.size() > failures_max_) {
     const auto oldest = failures_.find(by_age_.front().second);
@@ -25,18 +27,22 @@ void FailureMemory::Forget(const DirectoryKey& key) {
   failures_.erase(key);
 }
 
-std::optional<Error> FailureMemory::Blocking(const DirectoryKey& key, int64_t now_ms) const {
+std::optional<Error> FailureMemory::Blocking(const DirectoryKey& key, int64_t now_ms,
+                                             int64_t recovered_at_ms) const {
   MutexLock lock(mutex_);
   const auto failure = failures_.find(key);
   if (failure == failures_.end() || failure->second.retry_at_ms <= now_ms) return std::nullopt;
+  if (failure->second.at_ms <= recovered_at_ms) return std::nullopt;
   return failure->second.error;
 }
 
-std::optional<Error> FailureMemory::BlockingFirst(const DirectoryKey& key, int64_t now_ms) const {
+std::optional<Error> FailureMemory::BlockingFirst(const DirectoryKey& key, int64_t now_ms,
+                                                  int64_t recovered_at_ms) const {
   MutexLock lock(mutex_);
   const auto failure = failures_.find(key);
   if (failure == failures_.end() || failure->second.listed || failure->second.retry_at_ms <= now_ms)
     return std::nullopt;
+  if (failure->second.at_ms <= recovered_at_ms) return std::nullopt;
   return failure->second.error;
 }
 

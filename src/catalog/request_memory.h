@@ -26,20 +26,26 @@ class FailureMemory {
  public:
   explicit FailureMemory(size_t failures_max) : failures_max_(failures_max) {}
 
-  // `listed`: the directory has a listing, which stays.
-  void Remember(const DirectoryKey& key, Error error, int64_t retry_at_ms, bool listed = false);
+  // `listed`: the directory has a listing, which stays. A server that does not answer blocks
+  // nothing: asking it is refused at once, by whoever knows when it is back.
+  void Remember(const DirectoryKey& key, Error error, int64_t now_ms, int64_t pause_ms,
+                bool listed = false);
   void Forget(const DirectoryKey& key);
-  // The error, while it is too early to ask again.
-  std::optional<Error> Blocking(const DirectoryKey& key, int64_t now_ms) const;
+  // The error, while it is too early to ask again. What failed before the server recovered blocks
+  // nothing.
+  std::optional<Error> Blocking(const DirectoryKey& key, int64_t now_ms,
+                                int64_t recovered_at_ms) const;
   // The same for a directory that has no listing: what failed while it had one, before the archive
   // withdrew and restored it, does not count.
-  std::optional<Error> BlockingFirst(const DirectoryKey& key, int64_t now_ms) const;
+  std::optional<Error> BlockingFirst(const DirectoryKey& key, int64_t now_ms,
+                                     int64_t recovered_at_ms) const;
   // The last error, however old; forgotten when a request worked.
   std::optional<Error> Last(const DirectoryKey& key) const;
 
  private:
   struct Failure {
     Error error;
+    int64_t at_ms = 0;
     int64_t retry_at_ms = 0;
     bool listed = false;
     uint64_t number = 0;

@@ -32,21 +32,19 @@ ObjectPath RootListing::RootOf(size_t server) const {
 }
 
 void RootListing::RenewBehind(size_t server) {
-  if (!context_.failures.Blocking(context_.roots[server], context_.clock.MonotonicMs()))
+  if (!context_.Blocking(RootOf(server)))
     renewals_.Renew(RootOf(server), Purpose::kListing, nullptr);
 }
 
 std::vector<size_t> RootListing::Missing(bool stale_too, bool* others_answered) {
   std::vector<size_t> missing;
   *others_answered = false;
-  const int64_t now_ms = context_.clock.MonotonicMs();
   for (size_t server = 0; server < context_.roots.size(); ++server) {
     const auto state = context_.store.ReadState(context_.roots[server]);
     const bool listed = state && state->listed;
     *others_answered = *others_answered || listed;
     const bool wanted = !listed || (stale_too && context_.FreshMs(*state) == 0);
-    if (wanted && !context_.failures.Blocking(context_.roots[server], now_ms))
-      missing.push_back(server);
+    if (wanted && !context_.Blocking(RootOf(server))) missing.push_back(server);
   }
   return missing;
 }

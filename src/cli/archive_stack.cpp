@@ -18,6 +18,7 @@
 #include "tciafs/fetch/series_fetcher.h"
 #include "tciafs/http/curl_transport.h"
 #include "tciafs/nbia/nbia_source.h"
+#include "tciafs/source/guarded_source.h"
 #include "tciafs/util/clock.h"
 #include "tciafs/util/executor.h"
 #include "tciafs/util/fault_point.h"
@@ -150,7 +151,11 @@ Outcome<void> ArchiveStack::Parts::AddSources(const MountSettings& settings, con
         (!api_key->empty() || !credentials->password.empty()))
       LogWarning("{}: credentials travel there without encryption; use https", HostOf(server));
     options.io_timeout_ms = settings.io_timeout_ms;
-    sources.push_back(nbia::CreateNbiaSource(options, *transport, *memory, clock, workers, timers));
+    source::GuardOptions guard;
+    guard.offline = settings.offline;
+    sources.push_back(source::CreateGuardedSource(
+        nbia::CreateNbiaSource(options, *transport, *memory, clock, workers, timers), guard, clock,
+        workers, timers));
   }
   return {};
 }

@@ -11,11 +11,12 @@ namespace tciafs::fetch {
 void FailureMemory::Remember(const cache::SeriesKey& key, const source::SopUid& sop,
                              const source::SeriesVersion& version, const Error& error) {
   if (error.code == Errc::kCancelled || error.code == Errc::kStale) return;
-  const int64_t memory_ms =
-      error.code == Errc::kTimedOut ? std::min(memory_ms_, kTimeOutMemoryMs) : memory_ms_;
-  const int64_t until_ms = clock_.MonotonicMs() + memory_ms;
+  int64_t memory_ms = memory_ms_;
+  if (error.code == Errc::kTimedOut) memory_ms = std::min(memory_ms, kTimeOutMemoryMs);
+  if (error.code == Errc::kUnreachable) memory_ms = 0;
+  const int64_t now_ms = clock_.MonotonicMs();
   MutexLock lock(mutex_);
-  Put(Failure{Name(key, sop), version, error, until_ms});
+  Put(Failure{Name(key, sop), version, error, now_ms + memory_ms, 0, now_ms});
 }
 
 void FailureMemory::RememberLeftOut(const cache::SeriesKey& key, const source::SopUid& sop,
@@ -26,7 +27,7 @@ void FailureMemory::RememberLeftOut(const cache::SeriesKey& key, const source::S
   int64_t left_out_ms = std::max<int64_t>(memory_ms_, 1);
   if (const Failure* before = LeftOutOne(name, version))
     left_out_ms = std::min(before->left_out_ms * 2, std::max(memory_ms_, kLeftOutMemoryMsMax));
-  Put(Failure{std::move(name), version, error, now_ms + left_out_ms, left_out_ms});
+  Put(Failure{std::move(name), version, error, now_ms + left_out_ms, left_out_ms, now_ms});
 }
 
 void FailureMemory::Put(Failure failure) {
@@ -65,17 +66,21 @@ void FailureMemory::Forget(const cache::SeriesKey& key, const source::SopUid& so
 }
 
 std::optional<Error> FailureMemory::Recall(const cache::SeriesKey& key, const source::SopUid& sop,
-                                           const source::SeriesVersion& version) const {
+                                           const source::SeriesVersion& version,
+                                           int64_t recovered_at_ms) const {
   MutexLock lock(mutex_);
   if (by_name_.empty()) return std::nullopt;
-  if (auto error = RecallOne(Name(key, source::SopUid()), version)) return error;
-  return RecallOne(Name(key, sop), version);
+  if (auto error = RecallOne(Name(key, source::SopUid()), version, recovered_at_ms)) return error;
+  return RecallOne(Name(key, sop), version, recovered_at_ms);
 }
 
 std::optional<Error> FailureMemory::RecallOne(const Name& name,
-                                              const source::SeriesVersion& version) const {
+                                              const source::SeriesVersion& version,
+                                              int64_t recovered_at_ms) const {
   const auto failure = by_name_.find(name);
   if (failure == by_name_.end()) return std::nullopt;
+  const bool outdated = failure->second->at_ms <= recovered_at_ms;
+  if (outdated && failure->second->left_out_ms == 0) return std::nullopt;
   if (failure->second->until_ms <= clock_.MonotonicMs()) return std::nullopt;
   if (!source::SameVersion(failure->second->version, version)) return std::nullopt;
   return failure->second->error;

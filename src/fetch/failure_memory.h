@@ -3,12 +3,14 @@
 //
 // What failed lately and why, per instance and (with an empty sop) per series: for a short while
 // the same question gets the same answer without asking the archive, and the text stays until a
-// success. What the archive lists but does not deliver is forgotten only by a success or a new
-// version, and each time it fails again the while is twice as long. Bounded by kFailuresMax.
-// Thread-safe; its lock is a leaf.
+// success. Of a server that does not answer only the text is kept: whoever refuses to ask it knows
+// best when it is back. What the archive lists but does not deliver is forgotten only by a success
+// or a new version, and each time it fails again the while is twice as long. Bounded by
+// kFailuresMax. Thread-safe; its lock is a leaf.
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <list>
 #include <map>
 #include <optional>
@@ -35,9 +37,11 @@ class FailureMemory {
                        const source::SeriesVersion& version, const Error& error);
   void Forget(const cache::SeriesKey& key, const source::SopUid& sop);
 
-  // The error to answer with instead of asking again: of the series, or of the instance.
+  // The error to answer with instead of asking again: of the series, or of the instance. What
+  // failed before the server recovered is worth asking again, but for what it left out.
   std::optional<Error> Recall(const cache::SeriesKey& key, const source::SopUid& sop,
-                              const source::SeriesVersion& version) const;
+                              const source::SeriesVersion& version,
+                              int64_t recovered_at_ms = std::numeric_limits<int64_t>::min()) const;
   // True also when it is time to ask again: another stream of this version will not bring it.
   bool LeftOut(const cache::SeriesKey& key, const source::SopUid& sop,
                const source::SeriesVersion& version) const;
@@ -51,13 +55,14 @@ class FailureMemory {
     Error error;
     int64_t until_ms = 0;
     int64_t left_out_ms = 0;  // for how long then; 0: this was another failure
+    int64_t at_ms = 0;
   };
 
   void Put(Failure failure) TCIAFS_REQUIRES(mutex_);
   const Failure* LeftOutOne(const Name& name, const source::SeriesVersion& version) const
       TCIAFS_REQUIRES(mutex_);
-  std::optional<Error> RecallOne(const Name& name, const source::SeriesVersion& version) const
-      TCIAFS_REQUIRES(mutex_);
+  std::optional<Error> RecallOne(const Name& name, const source::SeriesVersion& version,
+                                 int64_t recovered_at_ms) const TCIAFS_REQUIRES(mutex_);
 
   const Clock& clock_;
   const int64_t memory_ms_;

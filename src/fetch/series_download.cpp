@@ -26,6 +26,7 @@ bool EndsHealing(const SinkOutcome& outcome) {
     case Errc::kTimedOut:
     case Errc::kPermission:
     case Errc::kUnauthenticated:
+    case Errc::kUnreachable:
     case Errc::kOffline:
     case Errc::kNoSpace:
       return true;
@@ -497,6 +498,8 @@ void SeriesDownload::Close(std::vector<WaiterPtr> unserved, const std::optional<
       LogWarning("series {}: instance {}: {}", key().series.text(), sop.text(),
                  WhyMissing(sop).message);
     }
+  } else if (IsRefusedUnasked(error->code)) {
+    LogDebug("series {}: {}", key().series.text(), error->message);
   } else if (error->code != Errc::kCancelled && error->code != Errc::kStale) {
     LogWarning("series {}: {}", key().series.text(), error->message);
   }

@@ -155,11 +155,12 @@ Result<SeriesFetcher::Joining> SeriesFetcher::Join(const SeriesTarget& target,
                                                    const WaiterPtr& waiter, uint64_t ended_then,
                                                    bool not_in_cache) {
   const auto& version = target.record.version;
+  const int64_t recovered_at_ms = sources_[target.server]->recovered_at_ms();
   MutexLock lock(mutex_);
   if (stopping_) return Fail(ShutDown());
   if (core_->waiters >= core_->options.waiters_max)
     return Fail(Errc::kUnavailable, "too many reads wait for downloads");
-  if (auto failure = core_->failures.Recall(key, waiter->sop, version))
+  if (auto failure = core_->failures.Recall(key, waiter->sop, version, recovered_at_ms))
     return Fail(std::move(*failure));
   const auto found = downloads_.find(key);
   DownloadPtr superseded;

@@ -33,6 +33,8 @@ int ToErrno(Errc code) {
       return EIO;
     case Errc::kThrottled:
       return EIO;
+    case Errc::kUnreachable:
+      return EIO;
     case Errc::kOffline:
       return ENETUNREACH;
     case Errc::kCancelled:

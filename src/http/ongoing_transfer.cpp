@@ -166,7 +166,8 @@ bool OngoingTransfer::OnHeadComplete(const ResponseHead& head) {
   if (IsRedirect(head.status) && !location.empty()) return PlanRedirect(location);
   if (IsRetryableStatus(head.status, request_.retry)) {
     const auto asked_ms = ParseRetryAfterMs(head.Header("retry-after"), network_.clock.UnixMs());
-    retry_delay_ms_ = RetryDelayMs(asked_ms.value_or(0));
+    head_->retry_after_ms = asked_ms.value_or(0);
+    retry_delay_ms_ = RetryDelayMs(head_->retry_after_ms);
   }
   return !cancelled_;
 }

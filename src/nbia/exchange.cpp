@@ -66,6 +66,7 @@ class Exchange final : public http::ResponseHandler, public std::enable_shared_f
   std::optional<std::stop_callback<Stop>> stop_;          // made by Start, dropped by Finish
   std::optional<Error> abort_ TCIAFS_GUARDED_BY(mutex_);  // the first reason wins
   std::optional<int> queued_status_ TCIAFS_GUARDED_BY(mutex_);
+  int64_t retry_after_ms_ TCIAFS_GUARDED_BY(mutex_) = 0;
   std::string queued_ TCIAFS_GUARDED_BY(mutex_);
   size_t unread_bytes_ TCIAFS_GUARDED_BY(mutex_) = 0;  // queued and being read
   bool draining_ TCIAFS_GUARDED_BY(mutex_) = false;    // a Drain is posted
@@ -127,6 +128,7 @@ void Exchange::PostDrain() {
 Status Exchange::OnHead(const http::ResponseHead& head) {
   MutexLock lock(mutex_);
   queued_status_ = head.status;
+  retry_after_ms_ = head.retry_after_ms;
   PostDrain();
   return {};
 }
@@ -271,9 +273,11 @@ void Exchange::Finish(const Result<http::TransferStats>& result) {
 
 std::optional<Refusal> Exchange::Outcome(const Result<http::TransferStats>& result) {
   std::optional<Error> abort;
+  int64_t retry_after_ms = 0;
   {
     MutexLock lock(mutex_);
     abort = abort_;
+    retry_after_ms = retry_after_ms_;
   }
   Refusal refusal;
   if (abort) {
@@ -281,7 +285,11 @@ std::optional<Refusal> Exchange::Outcome(const Result<http::TransferStats>& resu
     refusal.status = status_;
     return refusal;
   }
-  if (status_ != 0 && !IsGood(status_)) return ReadRefusal(question_, status_, refusal_body_);
+  if (status_ != 0 && !IsGood(status_)) {
+    refusal = ReadRefusal(question_, status_, refusal_body_);
+    refusal.error.retry_after_ms = retry_after_ms;
+    return refusal;
+  }
   if (!result) {
     refusal.error = Within(question_, result.error());
     return refusal;

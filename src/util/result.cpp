@@ -30,6 +30,8 @@ std::string_view ErrcName(Errc code) {
       return "unavailable";
     case Errc::kThrottled:
       return "throttled";
+    case Errc::kUnreachable:
+      return "unreachable";
     case Errc::kOffline:
       return "offline";
     case Errc::kCancelled:
@@ -52,7 +54,7 @@ std::string_view ErrcName(Errc code) {
 
 bool IsTransient(Errc code) {
   return code == Errc::kTimedOut || code == Errc::kUnavailable || code == Errc::kThrottled ||
-         code == Errc::kOffline;
+         code == Errc::kUnreachable || code == Errc::kOffline;
 }
 
 }  // namespace tciafs

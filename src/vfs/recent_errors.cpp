@@ -14,6 +14,7 @@ bool RecentErrors::IsWorthTelling(Errc code) {
     case Errc::kTimedOut:
     case Errc::kUnavailable:
     case Errc::kThrottled:
+    case Errc::kUnreachable:
     case Errc::kOffline:
     case Errc::kCorrupt:
     case Errc::kNoSpace:

@@ -55,7 +55,8 @@ struct Request {
 
 struct ResponseHead {
   int status = 0;
-  Headers headers;                                             // names in lower case
+  Headers headers;             // names in lower case
+  int64_t retry_after_ms = 0;  // with a status worth trying again: what Retry-After asks for
   std::string Header(std::string_view lower_case_name) const;  // "" if absent
 };
 

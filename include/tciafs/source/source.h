@@ -12,8 +12,8 @@
 // An empty answer is not proof of absence (an archive may answer a database failure with an empty
 // list): sources report it as it came, an empty vector, and the catalog decides what to believe.
 // Errors: kNotFound, kPermission, kUnauthenticated, kUnavailable, kThrottled, kTimedOut,
-// kCancelled, kOffline, kUnsupported (the archive has no such call), kCorrupt, or what a sink
-// returned.
+// kUnreachable, kCancelled, kOffline, kUnsupported (the archive has no such call), kCorrupt, or
+// what a sink returned.
 #pragma once
 
 #include <cstdint>
@@ -101,6 +101,8 @@ class Source {
     status.scope = scope();
     return status;
   }
+  // False: calls are refused at once. Asking all the same is what shows that it is wanted back.
+  virtual bool answering() const { return true; }
   // When it last came back after it had not answered, in monotonic milliseconds: what failed before
   // may be asked for again. The least value if it never did.
   virtual int64_t recovered_at_ms() const { return std::numeric_limits<int64_t>::min(); }

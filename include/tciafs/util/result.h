@@ -9,6 +9,7 @@
 // src/fuse/errno.cpp and nowhere else. Values are plain data: safe to copy between threads.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -30,6 +31,7 @@ enum class Errc {
   kTimedOut,         // no progress in time
   kUnavailable,      // the archive failed or answered nonsense, after retries
   kThrottled,        // the archive asked us to slow down, after retries
+  kUnreachable,      // its server is known not to answer, and was not asked again
   kOffline,          // the network may not be used and it is not cached
   kCancelled,        // the caller went away or interrupted
   kCorrupt,          // bytes are not intact
@@ -45,13 +47,19 @@ std::string_view ErrcName(Errc code);
 // True where asking again later may give another answer.
 bool IsTransient(Errc code);
 
+// True where the server was not even asked: told once by who decided that, and no news afterwards.
+inline bool IsRefusedUnasked(Errc code) {
+  return code == Errc::kUnreachable || code == Errc::kOffline;
+}
+
 struct Error {
   Errc code = Errc::kInternal;
   std::string message;
+  int64_t retry_after_ms = 0;  // how long the other side asks to be left alone; 0: it does not say
 
   // "context: message", so that a chain reads from the outside inwards.
   Error Within(std::string_view context) const {
-    return Error{code, std::string(context) + ": " + message};
+    return Error{code, std::string(context) + ": " + message, retry_after_ms};
   }
 };
 
