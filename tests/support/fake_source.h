@@ -7,8 +7,10 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -77,6 +79,7 @@ class FakeSource final : public source::Source {
     failing_ = false;
     empty_ = false;
   }
+  void SetRecoveredAt(int64_t monotonic_ms) { recovered_at_ms_ = monotonic_ms; }
   void HoldAnswers(bool hold = true) {
     MutexLock lock(mutex_);
     holding_ = hold;
@@ -128,6 +131,7 @@ class FakeSource final : public source::Source {
   // --- source::Source
   const std::string& scope() const override { return scope_; }
   const std::string& name() const override { return name_; }
+  int64_t recovered_at_ms() const override { return recovered_at_ms_; }
   source::Capabilities capabilities() const override {
     MutexLock lock(mutex_);
     return capabilities_;
@@ -261,6 +265,7 @@ class FakeSource final : public source::Source {
 
   const std::string name_;
   const std::string scope_;
+  std::atomic<int64_t> recovered_at_ms_ = std::numeric_limits<int64_t>::min();
   mutable Mutex mutex_;
   source::Capabilities capabilities_ TCIAFS_GUARDED_BY(mutex_);
   std::vector<source::CollectionRecord> collections_ TCIAFS_GUARDED_BY(mutex_);

@@ -421,6 +421,28 @@ TEST_F(LmdbCatalog, OfflineServesWhatIsStored) {
   EXPECT_EQ(Lookup(c_, "nobody").error().code, Errc::kNotFound);
 }
 
+TEST_F(LmdbCatalog, WhatFailedBeforeTheServerRecoveredIsAskedAgain) {
+  Fill(archive(), "C", 1, 1);
+  Names(c_);
+  archive().FailWith(Errc::kUnavailable, "dead");
+  EXPECT_FALSE(List(p0_));
+  archive().Recover();
+  EXPECT_FALSE(List(p0_)) << "answered from memory";
+  archive().SetRecoveredAt(clock_.MonotonicMs());
+  EXPECT_TRUE(List(p0_));
+  EXPECT_EQ(catalog_->LastError(p0_), "");
+}
+
+TEST_F(LmdbCatalog, ARefusalIsNotRemembered) {
+  Fill(archive(), "C", 1, 1);
+  Names(c_);
+  archive().FailWith(Errc::kUnreachable, "not answering");
+  EXPECT_EQ(List(p0_).error().code, Errc::kUnreachable);
+  EXPECT_EQ(catalog_->LastError(p0_), "not answering");
+  archive().Recover();
+  EXPECT_TRUE(List(p0_));
+}
+
 TEST_F(LmdbCatalog, RefreshAsksHoweverFresh) {
   Fill(archive(), "C", 1, 1);
   Names(c_);

@@ -18,6 +18,28 @@ using source::SopUid;
 const cache::SeriesKey kKey{"scope", source::SeriesUid("1.2")};
 const source::SeriesVersion kVersion{"2020-01-01", 3, 9};
 
+TEST(FailureMemory, WhatFailedBeforeTheServerRecoveredIsAskedAgain) {
+  testing::FakeClock clock;
+  FailureMemory memory(clock, 10'000);
+  memory.Remember(kKey, SopUid("a"), kVersion, Error{Errc::kUnavailable, "dead"});
+  memory.RememberLeftOut(kKey, SopUid("b"), kVersion, Error{Errc::kUnavailable, "left out"});
+  clock.Advance(1);
+  const int64_t recovered_at_ms = clock.MonotonicMs();
+  EXPECT_TRUE(memory.Recall(kKey, SopUid("a"), kVersion, recovered_at_ms - 2));
+  EXPECT_FALSE(memory.Recall(kKey, SopUid("a"), kVersion, recovered_at_ms));
+  EXPECT_TRUE(memory.Recall(kKey, SopUid("b"), kVersion, recovered_at_ms))
+      << "that was no failure of the server";
+  EXPECT_EQ(memory.Text(kKey, SopUid("a")), "dead");
+}
+
+TEST(FailureMemory, OfAServerThatDoesNotAnswerOnlyTheTextIsKept) {
+  testing::FakeClock clock;
+  FailureMemory memory(clock, 10'000);
+  memory.Remember(kKey, SopUid(), kVersion, Error{Errc::kUnreachable, "not answering"});
+  EXPECT_FALSE(memory.Recall(kKey, SopUid(), kVersion));
+  EXPECT_EQ(memory.Text(kKey, SopUid()), "not answering");
+}
+
 TEST(FailureMemory, SeriesFailureAnswersForItsInstances) {
   testing::FakeClock clock;
   FailureMemory memory(clock, 100);
