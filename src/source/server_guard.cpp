@@ -129,11 +129,14 @@ void ServerGuard::Condemn(const Error& error) {
     last_error_ = reason_ = error;
     last_error_unix_ms_ = clock_.UnixMs();
     is_news = state_ != State::kOffline;
-    if (is_news) pause_ms_ = 0;
+    if (is_news) {
+      pause_ms_ = 0;
+      patience_ms_ = options_.retry_after_first_ms;
+    }
     Become(State::kOffline);
     on_trial_ = false;
-    const int64_t asked_for_ms = std::min(error.retry_after_ms, options_.retry_after_max_ms);
-    delay_ms = std::max(PauseMs(), asked_for_ms);
+    delay_ms = std::max(PauseMs(), std::min(error.retry_after_ms, patience_ms_));
+    patience_ms_ = std::min(patience_ms_ * 2, options_.retry_after_max_ms);
     alarm = ScheduleQuestion(delay_ms);
     ended.swap(calls_);
   }

@@ -119,6 +119,7 @@ class ServerGuard : public std::enable_shared_from_this<ServerGuard> {
   uint64_t alarm_ TCIAFS_GUARDED_BY(mutex_) = 0;     // number of the last one
   std::optional<int64_t> alarm_ms_ TCIAFS_GUARDED_BY(mutex_);    // when to ask
   int64_t pause_ms_ TCIAFS_GUARDED_BY(mutex_) = 0;               // before the next question
+  int64_t patience_ms_ TCIAFS_GUARDED_BY(mutex_) = 0;            // granted at most, if asked for
   std::unordered_set<CallPtr> calls_ TCIAFS_GUARDED_BY(mutex_);  // but for the patient ones
 };
 

@@ -37,7 +37,10 @@ struct GuardOptions {
   int64_t silence_ms = 10'000;
   int64_t retry_first_ms = 1'000;  // with a quarter of jitter either way
   int64_t retry_max_ms = 60'000;
-  int64_t retry_after_max_ms = 900'000;  // servers in maintenance ask for days, and are back sooner
+  // Servers ask for hours of patience and are back in a minute: what is asked for is granted up to
+  // this, twice as much each time it is asked for again.
+  int64_t retry_after_first_ms = 20'000;
+  int64_t retry_after_max_ms = 900'000;
   // A server that answered the question is not asked it again before, whatever fails.
   int64_t cleared_ms = 10'000;
   int64_t idle_ms = 900'000;  // wanted by nobody for so long: left alone

@@ -318,17 +318,19 @@ TEST_F(GuardedSourceTest, ThrottlingIsObeyedAtOnce) {
   EXPECT_EQ(server_->asked("collections"), 1);
 }
 
-TEST_F(GuardedSourceTest, AskingForDaysOfPatienceIsNotBelieved) {
-  server_ = nullptr;
-  Make({});
+TEST_F(GuardedSourceTest, DaysOfPatienceAreGrantedInSteps) {
   Ask("A");
   Error busy{Errc::kThrottled, "nbia.example: HTTP 429", 86'400'000};
   server_->Give("A", Fail(busy));
-  Ask("B");
-  Pass(899'000);
-  EXPECT_EQ(server_->asked("collections"), 0);
-  Pass(2'000);
-  EXPECT_EQ(server_->asked("collections"), 1);
+  int asked = 0;
+  for (const int64_t granted_ms : {20'000, 40'000, 80'000, 160'000, 320'000, 640'000, 900'000}) {
+    Ask("wanted");
+    Pass(granted_ms - 1'000);
+    EXPECT_EQ(server_->asked("collections"), asked);
+    Pass(2'000);
+    EXPECT_EQ(server_->asked("collections"), ++asked) << granted_ms;
+    server_->Give("collections", Fail(busy));
+  }
 }
 
 TEST_F(GuardedSourceTest, WhatItSaysNoToIsNotItsFault) {
