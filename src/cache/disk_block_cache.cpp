@@ -60,7 +60,7 @@ DiskBlockCache::~DiskBlockCache() {
 void DiskBlockCache::Adopt(SeriesEntry entry, bool recovered) {
   MutexLock lock(mutex_);
   known_ += entry.known;
-  last_use_ms_ = std::max(last_use_ms_, std::min(entry.last_use_ms, clock_.UnixMs()));
+  last_use_ms_ = std::max(last_use_ms_, entry.last_use_ms);  // also where the clock was ahead once
   space_.Claim(entry.disk_bytes);
   if (entry.present == 0 && entry.disk_bytes == 0 && !entry.pinned && !recovered) return;
   const auto series = std::make_shared<SeriesState>(std::move(entry));
@@ -140,7 +140,7 @@ void DiskBlockCache::DropIfIdleLocked(const SeriesRef& series) {
 }
 
 void DiskBlockCache::TouchLocked(const SeriesRef& series) {
-  last_use_ms_ = std::max(clock_.UnixMs(), last_use_ms_ + 1);  // distinct, so that it orders
+  last_use_ms_ = std::max(clock_.UnixMs(), last_use_ms_ + 1);  // later than all before: it orders
   series->entry.last_use_ms = last_use_ms_;
   EditLocked(series);
 }

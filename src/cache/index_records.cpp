@@ -178,6 +178,7 @@ std::optional<SeriesEntry> DecodeSeries(std::string_view key, std::string_view v
     *field = in.I64();
   if (!in.AtEnd() || SeriesIdOf(entry.key) != key) return std::nullopt;
   if (entry.known < 0 || entry.present < 0 || entry.disk_bytes < 0) return std::nullopt;
+  if (entry.last_use_ms >> 62 != 0) return std::nullopt;  // neither negative nor near its end
   return entry;
 }
 

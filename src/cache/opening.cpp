@@ -147,7 +147,8 @@ Result<Loaded> LoadIndex(const Opening& opening, bool died) {
     loaded.left_bytes += left_bytes;
   }
   for (SeriesEntry& entry : loaded.series) {
-    if (!entry.unsettled) continue;
+    // A directory that is charged and empty would be swept, and its charge stay for ever.
+    if (!entry.unsettled && (entry.present > 0 || entry.disk_bytes == 0)) continue;
     loaded.recovered.insert(SeriesIdOf(entry.key));
     TCIAFS_ASSIGN(entry, RecoverSeries(*opening.disk, layout, *loaded.index, std::move(entry)));
   }

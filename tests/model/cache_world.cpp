@@ -133,6 +133,7 @@ void CacheWorld::Do(const Op& op) {
       return SetFreeSpace(op);
     case kAdvance:
       clock_.Advance(op.a % 2 == 0 ? 100 : 61'000);
+      if (op.b % 4 == 0) clock_.JumpUnix((op.c - kOperandEnd / 2) * 3'600'000LL);
       return;
   }
 }

@@ -5,10 +5,12 @@
 // it. A sequence is a list of small numbers; each number is read as "the n-th of those there are
 // now", so that any part of a sequence is a sequence too, and rapidcheck can shrink it well.
 //
-// Kept seeds (seeds.txt) run first, then fresh ones; a failure prints the shortest sequence found
-// and the one line that runs it again. Environment:
-//   TCIAFS_MODEL_SEED    runs this one case only
-//   TCIAFS_MODEL_RUNS    how many fresh cases instead of the short default
+// By default kept seeds (seeds.txt) run first, then a fixed block of seeds (kFirstSeed in
+// runner.cpp): the same each time, so that a failure is of the change at hand. New faults are found
+// by fresh seeds; one that fails is kept in seeds.txt. A failure prints the line that runs it again,
+// is shrunk for a minute at most, and prints the shortest sequence found. Environment:
+//   TCIAFS_MODEL_SEED    runs this one case only; "random": fresh seeds in place of the fixed ones
+//   TCIAFS_MODEL_RUNS    so many fresh seeds
 //   TCIAFS_MODEL_LENGTH  the longest sequence
 #pragma once
 
@@ -37,7 +39,7 @@ struct OpKind {
 struct ModelSpec {
   std::string name;  // as in seeds.txt
   std::vector<OpKind> kinds;
-  int runs = 100;
+  int runs = 100;  // of the default; fewer under a sanitizer
   int length = 100;
   // Runs one sequence. What is wrong, "" if nothing.
   std::function<std::string(const std::vector<Op>&)> run;

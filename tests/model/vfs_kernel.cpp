@@ -383,6 +383,7 @@ void VfsWorld::Calm() {
   archive_.NoteNames();
   Pass(100'000);
   for (const auto& pending : pending_) Expect(pending->answered, pending->what + " hangs");
+  if (!Owes()) owed_.clear();  // gone already, and perhaps not listed since
   first_bad_ms_ = last_bad_ms_ = -1;
   while (!directories_.empty() && failure_.empty())
     while (ReadOn(directories_.begin()->first, 100, false)) continue;

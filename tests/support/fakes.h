@@ -23,12 +23,14 @@ namespace tciafs::testing {
 class FakeClock final : public Clock {
  public:
   int64_t MonotonicMs() const override { return now_ms_; }
-  int64_t UnixMs() const override { return kEpochMs + now_ms_; }
+  int64_t UnixMs() const override { return kEpochMs + now_ms_ + jumped_ms_; }
   void Advance(int64_t ms) { now_ms_ += ms; }
+  void JumpUnix(int64_t ms) { jumped_ms_ += ms; }  // somebody sets the wall clock
 
  private:
   static constexpr int64_t kEpochMs = 1'700'000'000'000;
   std::atomic<int64_t> now_ms_{1'000'000};
+  std::atomic<int64_t> jumped_ms_{0};
 };
 
 class ManualExecutor final : public Executor {

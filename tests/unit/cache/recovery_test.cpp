@@ -203,6 +203,25 @@ TEST_F(CacheRecovery, AFileThatIsShortLongOrGoneIsAMiss) {
   ExpectAccountsRight();
 }
 
+// The empty directory of a series that lost all it had is swept after a death.
+TEST_F(CacheRecovery, ADirectoryThatIsSweptIsNotChargedAnyMore) {
+  ASSERT_TRUE(Fill("s", 1, 5000));
+  cache_.reset();
+  std::filesystem::remove(DataFile("s", "1.1"));
+  Reopen();
+  EXPECT_FALSE(Has("s"));
+  ExpectAccountsRight();
+  InChild([&] {
+    auto opened = TryOpen();
+    ::_exit(0);
+    return 0;
+  });
+  for (int run = 0; run < 2; ++run) {
+    Reopen();
+    ExpectAccountsRight();
+  }
+}
+
 TEST_F(CacheRecovery, AFileCutShortWhileOpenIsCorrupt) {
   ASSERT_TRUE(Fill("s", 1, 2 * kMiB));
   Reopen();

@@ -32,6 +32,22 @@ TEST_F(CacheSpace, RemembersTheOrderAcrossReopening) {
   EXPECT_TRUE(Has("a"));
 }
 
+// Many uses within a millisecond are counted ahead of the clock, and a clock may be set back.
+TEST_F(CacheSpace, UsesAfterReopeningAreLaterThanAllBefore) {
+  for (const int64_t back_ms : {0, 86'400'000}) {
+    for (const char* series : {"a", "b", "c"}) ASSERT_TRUE(Fill(series, 4, kMiB));
+    for (int use = 0; use < 10; ++use) ASSERT_TRUE(Has("b"));
+    clock_.JumpUnix(-back_ms);
+    Reopen();
+    ASSERT_TRUE(Has("a"));
+    ASSERT_TRUE(Has("c"));
+    ASSERT_TRUE(Fill("d", 4, kMiB));
+    EXPECT_FALSE(Has("b"));
+    EXPECT_TRUE(Has("a"));
+    ASSERT_TRUE(cache_->Evict(Key("d")));
+  }
+}
+
 TEST_F(CacheSpace, SkipsPinnedAlsoAfterReopening) {
   for (const char* series : {"a", "b", "c"}) ASSERT_TRUE(Fill(series, 4, kMiB));
   ASSERT_TRUE(cache_->Pin(Key("a"), true));
