@@ -81,6 +81,7 @@ class DiskBlockCache final : public BlockCache {
   void Unclaim(int64_t bytes);
   // A file could not be removed: its (claimed) bytes are the series' now, until that is wiped.
   void NoteLeftover(const SeriesRef& series, int64_t bytes);
+  int64_t instance_bytes_max() const { return options_.instance_bytes_max; }
   Status ClaimMemory(int64_t bytes);
   void UnclaimMemory(int64_t bytes);
   // What BeginInstance finds: bytes, a record without bytes, or nothing; kBusy if another writer is

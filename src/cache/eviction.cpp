@@ -15,8 +15,6 @@
 namespace tciafs::cache {
 namespace {
 
-// How many instances are remembered (size and MD5), with bytes or without: about 200 MB of index.
-constexpr int64_t kKnownMax = 2'000'000;
 // Forgotten in one transaction.
 constexpr size_t kForgetSeriesStep = 32;
 // A reservation that ran out is stretched by this, or a share of a small cap.
@@ -242,8 +240,9 @@ void DiskBlockCache::PruneRemembered(bool much) {
   int64_t excess = 0;
   {
     MutexLock lock(mutex_);
-    if (known_ <= kKnownMax && !much) return;
-    excess = much ? std::max(known_ / 2, known_ - kKnownMax) : known_ - kKnownMax + kKnownMax / 10;
+    const int64_t max = options_.known_max;
+    if (known_ <= max && !much) return;
+    excess = much ? std::max(known_ / 2, known_ - max) : known_ - max + max / 10;
   }
   struct Remembered {
     int64_t last_use_ms;

@@ -13,15 +13,9 @@
 #include <vector>
 
 #include "tciafs/cache/block_cache.h"
+#include "tciafs/cache/limits.h"
 
 namespace tciafs::cache {
-
-// Longer ids are refused: a DICOM UID has at most 64 characters.
-inline constexpr size_t kUidBytesMax = 128;
-inline constexpr size_t kScopeBytesMax = 1024;
-inline constexpr size_t kTimestampBytesMax = 64;
-// A checksum list of 8 MiB; far beyond any instance (DICOM elements end at 4 GiB).
-inline constexpr int64_t kInstanceBytesMax = int64_t{1} << 40;
 
 // 16 bytes that stand for scope and series in keys and directory names. Hashes may collide, so the
 // record repeats both and a reader compares them.

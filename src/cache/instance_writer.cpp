@@ -70,7 +70,7 @@ Status DiskInstanceWriter::Append(ByteView bytes) {
 Status DiskInstanceWriter::WriteBlock() {
   const auto size = static_cast<int64_t>(block_.size());
   if (size == 0) return {};
-  if (written_bytes_ + size > kInstanceBytesMax)
+  if (written_bytes_ + size > fetch_->cache.instance_bytes_max())
     return Fail(Errc::kNoSpace, sop_.text() + ": larger than an instance can be");
   if (!in_memory_) TCIAFS_TRY(WriteBlockToDisk());
   if (in_memory_) {

@@ -15,8 +15,6 @@ namespace {
 
 // A disk that failed is tried again after this.
 constexpr int64_t kDiskRetryMs = 60'000;
-// Instances held in memory while the disk fails: each takes a descriptor.
-constexpr size_t kHeldMax = 500;
 
 }  // namespace
 

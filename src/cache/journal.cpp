@@ -9,8 +9,6 @@
 namespace tciafs::cache {
 namespace {
 
-// A journal is cleared after a bounded number of records; more is damage.
-constexpr int64_t kJournalBytesMax = int64_t{256} << 20;
 constexpr size_t kSizeBytes = 4;
 
 void AppendSize(std::string& out, size_t size) {
@@ -61,13 +59,14 @@ Status Journal::Remove() {
   return {};
 }
 
-Result<InstanceList> Journal::Replay(Disk& disk, const std::string& path, const SeriesId& series) {
+Result<InstanceList> Journal::Replay(Disk& disk, const std::string& path, const SeriesId& series,
+                                     int64_t bytes_max) {
   InstanceList list;
   const auto fd = disk.Open(path);
   if (!fd && fd.error().code == Errc::kNotFound) return list;
   if (!fd) return Fail(fd.error());
   TCIAFS_ASSIGN(const int64_t size_bytes, disk.Size(fd->get()));
-  if (size_bytes > kJournalBytesMax) return list;
+  if (size_bytes > bytes_max) return list;
   std::string text(static_cast<size_t>(size_bytes), '\0');
   TCIAFS_ASSIGN(const size_t got, disk.Read(fd->get(), 0, std::as_writable_bytes(std::span(text))));
   std::string_view rest(text.data(), got);

@@ -12,6 +12,7 @@
 
 #include "cache/disk.h"
 #include "cache/index.h"
+#include "tciafs/cache/limits.h"
 
 namespace tciafs::cache {
 
@@ -19,7 +20,9 @@ class Journal {
  public:
   static Result<Journal> Create(Disk& disk, std::string path, SeriesId series);
   // What an earlier run left, oldest first; ends at the first record that is not intact.
-  static Result<InstanceList> Replay(Disk& disk, const std::string& path, const SeriesId& series);
+  // A journal of more than `bytes_max` is damage and tells nothing.
+  static Result<InstanceList> Replay(Disk& disk, const std::string& path, const SeriesId& series,
+                                     int64_t bytes_max = kJournalBytesMax);
 
   static std::string Record(const SeriesId& series, const source::SopUid& sop,
                             const InstanceEntry& entry);

@@ -12,8 +12,6 @@
 namespace tciafs::cache {
 namespace {
 
-constexpr size_t kDicomUidBytesMax = 64;
-
 std::string Hex(const SeriesId& series) {
   std::string hex;
   for (const char byte : series) hex += fmt::format("{:02x}", static_cast<uint8_t>(byte));

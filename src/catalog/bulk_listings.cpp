@@ -14,9 +14,8 @@ namespace {
 constexpr size_t kPendingBytesMax = 8 << 20;  // staged in one transaction
 constexpr size_t kRowsPerChunk = 4'000;       // applied in one transaction; others write between
 constexpr size_t kPatientsPerChunk = 2'000;
-constexpr size_t kBulksPerServerMax = 2;  // each is a heavy query for the archive
-constexpr size_t kAbsentShare = 5;        // if more than one patient in so many has no series, the
-                                          // answer may have been cut
+constexpr size_t kAbsentShare = 5;  // if more than one patient in so many has no series, the
+                                    // answer may have been cut
 
 std::string StagingPrefix(uint32_t number) {
   std::string prefix;
@@ -83,7 +82,8 @@ void BulkListings::Start(const BulkPtr& bulk) {
 Status BulkListings::TakeBatch(Bulk& bulk, const std::vector<source::SeriesRecord>& records) {
   for (const auto& record : records)
     if (bulk.pending.Add(record, bulk.collection.collection, {})) ++bulk.rows;
-  if (bulk.rows > kRowsOfBulkMax) return Fail(Errc::kUnavailable, "an absurd number of series");
+  if (bulk.rows > context_.options.rows_of_bulk_max)
+    return Fail(Errc::kUnavailable, "an absurd number of series");
   return bulk.pending.size_bytes() > kPendingBytesMax ? Flush(bulk) : Status();
 }
 

@@ -86,6 +86,8 @@ std::string CatalogStore::Load(const std::string& key) const {
 }
 
 Status CatalogStore::Save(const std::string& key, const std::string& value) {
+  if (key.size() > kMemoryKeyBytesMax)
+    return Fail(Errc::kInvalidArgument, "a key of " + std::to_string(key.size()) + " bytes");
   TCIAFS_ASSIGN(store::WriteTxn txn, environment_->Write());
   TCIAFS_TRY(txn.Put(TableOf(*environment_, CatalogTable::kMeta), kMemoryPrefix + key, value));
   TCIAFS_TRY(txn.Commit());

@@ -20,21 +20,14 @@
 #include "catalog/request_memory.h"
 #include "catalog/row_tree.h"
 #include "catalog/walk_detector.h"
+#include "tciafs/catalog/limits.h"
 #include "tciafs/catalog/lmdb_catalog.h"
 #include "tciafs/util/gate.h"
 
 namespace tciafs::catalog {
 
-// Limits on what an archive can make us keep or do.
-inline constexpr size_t kListingCacheBytes = 32 << 20;
-inline constexpr size_t kFailuresRemembered = 10'000;
-inline constexpr size_t kRowsOfAnswerMax = 2'000'000;    // one answer other than a bulk
-inline constexpr size_t kRowsOfBulkMax = 20'000'000;     // NLST, the largest, has 203,000 series
-inline constexpr size_t kRenewalsBehindMax = 64;         // per server: nobody waits for these;
-                                                         // the next access starts the others
-inline constexpr int64_t kFirstFailureMemoryMs = 1'500;  // of what was never listed: a retry by
-                                                         // hand is fresh, a storm is not passed on
-
+// Of what was never listed: a retry by hand is fresh, a storm is not passed on.
+inline constexpr int64_t kFirstFailureMemoryMs = 1'500;
 inline constexpr size_t kKeysPerClearing = 10'000;  // in one transaction; others write between
 
 struct CatalogContext {

@@ -16,8 +16,13 @@ constexpr size_t kPatientsPerRead = 1'000;
 class Plan {
  public:
   Plan(const DirectoryStore& store, const DirectoryKey& root, const ObjectPath& wanted,
-       const std::function<bool(const DirectoryKey&)>& wants)
-      : store_(store), wanted_(wanted), wants_(wants), collection_(wanted), series_{wanted} {
+       const std::function<bool(const DirectoryKey&)>& wants, const PlanLimits& limits)
+      : store_(store),
+        wanted_(wanted),
+        wants_(wants),
+        limits_(limits),
+        collection_(wanted),
+        series_{wanted} {
     collection_.level = Level::kCollection;
     collection_.patient = {};
     collection_.study = {};
@@ -30,8 +35,8 @@ class Plan {
   }
 
   bool full() const {
-    return series_.size() >= kPlanSeriesMax || images_ >= kPlanImagesMax ||
-           looked_at_ >= kPlanSeriesLookedAtMax;
+    return series_.size() >= limits_.series || images_ >= limits_.images ||
+           looked_at_ >= limits_.series_looked_at;
   }
 
   void AddPatient(const std::string& name) {
@@ -80,7 +85,7 @@ class Plan {
       ObjectPath series = study.Child(*id, study.server);
       if (series == wanted_) continue;
       CountImages(head.version);
-      if (images_ > kPlanImagesMax) return;
+      if (images_ > limits_.images) return;
       series_.push_back(std::move(series));
     }
   }
@@ -88,6 +93,7 @@ class Plan {
   const DirectoryStore& store_;
   const ObjectPath& wanted_;
   const std::function<bool(const DirectoryKey&)>& wants_;
+  const PlanLimits limits_;
   ObjectPath collection_;
   DirectoryKey collection_key_;
   std::vector<ObjectPath> series_;
@@ -99,8 +105,9 @@ class Plan {
 
 std::vector<ObjectPath> PlanInstances(const DirectoryStore& store, const DirectoryKey& root,
                                       const ObjectPath& wanted, bool on_a_walk,
-                                      const std::function<bool(const DirectoryKey&)>& wants) {
-  Plan plan(store, root, wanted, wants);
+                                      const std::function<bool(const DirectoryKey&)>& wants,
+                                      const PlanLimits& limits) {
+  Plan plan(store, root, wanted, wants, limits);
   const std::string patient = EncodeName(wanted.patient.text());
   if (on_a_walk) {
     plan.AddPatients(patient, {});

@@ -10,19 +10,23 @@
 #include <vector>
 
 #include "catalog/directory_store.h"
+#include "tciafs/catalog/limits.h"
 
 namespace tciafs::catalog {
 
-// Limits of one request: what answers in one go everywhere, and keeps an answer within tens of
-// megabytes.
-inline constexpr size_t kPlanSeriesMax = 5'000;
-inline constexpr int64_t kPlanImagesMax = 200'000;
-inline constexpr size_t kPlanSeriesLookedAtMax = 20'000;
+// What a series counts whose number of images the archive does not tell.
 inline constexpr int64_t kImagesIfUnknown = 100;
+
+struct PlanLimits {
+  size_t series = kPlanSeriesMax;
+  int64_t images = kPlanImagesMax;
+  size_t series_looked_at = kPlanSeriesLookedAtMax;
+};
 
 // The wanted series first. `wants` says whether a series should be asked for.
 std::vector<ObjectPath> PlanInstances(const DirectoryStore& store, const DirectoryKey& root,
                                       const ObjectPath& wanted, bool on_a_walk,
-                                      const std::function<bool(const DirectoryKey&)>& wants);
+                                      const std::function<bool(const DirectoryKey&)>& wants,
+                                      const PlanLimits& limits = {});
 
 }  // namespace tciafs::catalog

@@ -77,7 +77,7 @@ void Renewals::InstancesArrived(const std::vector<Request>& requests,
     std::string uid = listing.series.text();
     listings->insert_or_assign(std::move(uid), std::move(listing));
   }
-  if (instances > kRowsOfAnswerMax)
+  if (instances > context_.options.rows_of_answer_max)
     return ManyFailed(requests, {Errc::kUnavailable, "an absurd number of instances"});
 
   const Request& wanted = requests.front();

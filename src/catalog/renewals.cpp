@@ -161,7 +161,7 @@ void Renewals::RequestPatients(const Request& request) {
 
 Status Renewals::StoreDirectory(const Request& request, RowTree& tree) {
   const Rows rows = tree.TakeRows(request.key);
-  if (rows.size() > kRowsOfAnswerMax)
+  if (rows.size() > context_.options.rows_of_answer_max)
     return Fail(Errc::kUnavailable, "the archive answered with an absurd number of names");
   const size_t server = request.unit.server;
   const AnswerTerms terms = context_.Terms(server);
@@ -284,7 +284,7 @@ void Renewals::RequestPatientSeries(const Request& request) {
 Status Renewals::StorePatientSeries(const Request& request,
                                     const std::vector<source::SeriesRecord>& records) {
   const ObjectPath& unit = request.unit;
-  if (records.size() > kRowsOfAnswerMax)
+  if (records.size() > context_.options.rows_of_answer_max)
     return Fail(Errc::kUnavailable, "the archive answered with an absurd number of series");
   RowTree tree = context_.Tree(unit.server);
   for (const auto& record : records) tree.Add(record, unit.collection, unit.patient);

@@ -22,15 +22,10 @@
 #include <string_view>
 
 #include "tciafs/catalog/catalog.h"
+#include "tciafs/catalog/limits.h"
 #include "tciafs/source/records.h"
 
 namespace tciafs::catalog {
-
-// What one row may hold; a server that sends more loses the excess.
-inline constexpr size_t kAttributesMax = 512;
-inline constexpr size_t kAttributeNameBytesMax = 255;
-inline constexpr size_t kAttributeValueBytesMax = 64 << 10;
-inline constexpr size_t kAttributeBytesMax = 512 << 10;  // of one row
 
 struct RowHead {
   int64_t modified_s = 0;

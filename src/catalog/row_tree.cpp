@@ -12,7 +12,6 @@
 namespace tciafs::catalog {
 namespace {
 
-constexpr size_t kOddIdsRemembered = 1000;
 constexpr size_t kRowOverheadBytes = 96;  // of a map node, roughly
 
 }  // namespace

@@ -13,7 +13,9 @@
 #include <thread>
 
 #include "cli/credentials.h"
+#include "cli/limits.h"
 #include "tciafs/cache/disk_cache.h"
+#include "tciafs/catalog/limits.h"
 #include "tciafs/catalog/lmdb_catalog.h"
 #include "tciafs/fetch/series_fetcher.h"
 #include "tciafs/http/curl_transport.h"
@@ -32,6 +34,11 @@ constexpr int64_t kDefaultCapBytes = int64_t{50} << 30;
 constexpr size_t kWorkersMin = 4;  // two downloads being inflated leave two for everything else
 
 // What sources remember of their servers lives in the catalog's store.
+// What goes before, between and behind the two in a key: "api|", '|', a digest of the API key.
+constexpr size_t kKeyOverheadBytes = 48;
+static_assert(kServerUrlBytesMax + 3 * kUserNameBytesMax + kKeyOverheadBytes <=
+              std::min(catalog::kMemoryKeyBytesMax, cache::kScopeBytesMax));
+
 class StoredServerMemory final : public nbia::ServerMemory {
  public:
   explicit StoredServerMemory(std::shared_ptr<catalog::CatalogStore> store)

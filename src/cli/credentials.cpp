@@ -132,24 +132,34 @@ Outcome<nbia::Credentials> FindCredentials(const MountSettings& settings, const 
   } else {
     account = FromNetrc(server, caller);
   }
+  if (account.username && account.username->size() > kUserNameBytesMax)
+    return FailWith(ExitCode::kCredentials, "the user name for " + HostOf(server) +
+                                                " has more than " +
+                                                std::to_string(kUserNameBytesMax) + " characters");
   nbia::Credentials credentials;  // the guest
   if (account.username) credentials = {*account.username, account.password.value_or("")};
   return credentials;
 }
 
 Outcome<std::string> FindApiKey(const MountSettings& settings, const Caller& caller) {
+  std::string origin = "--api-key-file";
+  std::string key;
   if (!settings.api_key_file.empty()) {
-    if (settings.servers.size() > 1) return ForWhichServer("--api-key-file");
-    auto content = ReadSecretFile(settings.api_key_file);
+    if (settings.servers.size() > 1) return ForWhichServer(origin);
+    origin = settings.api_key_file;
+    auto content = ReadSecretFile(origin);
     if (!content) return tl::unexpected(content.error());
-    const std::string_view key = TrimBlanks(*content);
-    if (key.empty() || key.size() > kApiKeyBytesMax || key.find('\n') != std::string_view::npos)
-      return FailWith(ExitCode::kCredentials, settings.api_key_file + ": not one line with a key");
-    return std::string(key);
+    key = TrimBlanks(*content);
+  } else {
+    origin = "TCIAFS_API_KEY";
+    const char* value = caller.environment(origin.c_str());
+    if (value == nullptr || *value == '\0') return key;
+    if (settings.servers.size() > 1) return ForWhichServer(origin);
+    key = value;
   }
-  const char* key = caller.environment("TCIAFS_API_KEY");
-  if (key != nullptr && settings.servers.size() > 1) return ForWhichServer("TCIAFS_API_KEY");
-  return std::string(key == nullptr ? "" : key);
+  if (key.empty() || key.size() > kApiKeyBytesMax || key.find('\n') != std::string::npos)
+    return FailWith(ExitCode::kCredentials, origin + ": not one line with a key");
+  return key;
 }
 
 }  // namespace tciafs::cli

@@ -17,4 +17,11 @@ inline constexpr size_t kSecretFileBytesMax = size_t{1} << 20;
 // A key goes into a header line of every request.
 inline constexpr size_t kApiKeyBytesMax = 4096;
 
+// Each server has its own connections, tokens and directory of collections; two are known.
+inline constexpr size_t kServersMax = 64;
+// Who asks whom is part of keys of the index (catalog::kMemoryKeyBytesMax; the cache takes more),
+// a name in percent-encoding, which may treble it. Real roots have some 50 bytes, names some 30.
+inline constexpr size_t kServerUrlBytesMax = 200;
+inline constexpr size_t kUserNameBytesMax = 80;
+
 }  // namespace tciafs::cli

@@ -7,6 +7,7 @@
 #include <limits>
 #include <optional>
 
+#include "cli/limits.h"
 #include "tciafs/util/text.h"
 
 namespace tciafs::cli {
@@ -96,12 +97,19 @@ std::vector<std::string> Servers(const Settings& settings, Checker& checker) {
   for (const SettingValue& value : *values) {
     std::string url = value.text;
     while (url.ends_with('/')) url.pop_back();
+    if (url.size() > kServerUrlBytesMax)
+      checker.Refuse(value.origin + ": the root of an archive has at most " +
+                     std::to_string(kServerUrlBytesMax) + " characters");
     if (HostOf(url).empty())
       checker.Refuse(value.origin + ": '" + value.text +
                      "' is not an archive root such as https://host/nbia-api");
     for (const std::string& earlier : servers)
       if (earlier == url) checker.Refuse(value.origin + ": '" + value.text + "' is given twice");
     servers.push_back(std::move(url));
+    if (servers.size() > kServersMax) {
+      checker.Refuse(value.origin + ": more than " + std::to_string(kServersMax) + " servers");
+      break;
+    }
   }
   return servers;
 }

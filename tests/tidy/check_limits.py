@@ -14,11 +14,9 @@ LIMIT = re.compile(r"^\s*(?:static |inline )*constexpr [^=;(]*?\b(k\w*?Max(?:Ms)
 # Sizes of steps and of what is remembered, bounds of a format or of the system: nothing that comes
 # from outside is refused by these.
 TECHNICAL = {
-    "cache/eviction.cpp": {"kKnownMax"},
-    "cache/instances.cpp": {"kHeldMax"},
     "cache/opening.cpp": {"kDeathsMax", "kIndexBytesMax"},
     "cache/series_writer.cpp": {"kUnsettledMax"},
-    "catalog/bulk_listings.cpp": {"kPendingBytesMax", "kBulksPerServerMax"},
+    "catalog/bulk_listings.cpp": {"kPendingBytesMax"},
     "cli/mount_command.cpp": {"kTeardownMaxMs"},
     "cli/mount_settings.cpp": {"kIdMax"},
     "cli/umount_command.cpp": {"kDaemonEndMaxMs"},
@@ -43,14 +41,6 @@ TECHNICAL = {
 # in the only file that reads it.
 BESIDE_THEIR_FORMAT = {
     "cache/index_records.cpp": {"kChecksumsMax"},
-    "cache/index_records.h": {"kUidBytesMax", "kScopeBytesMax", "kTimestampBytesMax",
-                              "kInstanceBytesMax"},
-    "cache/journal.cpp": {"kJournalBytesMax"},
-    "cache/layout.cpp": {"kDicomUidBytesMax"},
-    "catalog/context.h": {"kRowsOfAnswerMax", "kRowsOfBulkMax", "kRenewalsBehindMax"},
-    "catalog/instance_plan.h": {"kPlanSeriesMax", "kPlanImagesMax", "kPlanSeriesLookedAtMax"},
-    "catalog/row.h": {"kAttributesMax", "kAttributeNameBytesMax", "kAttributeValueBytesMax",
-                      "kAttributeBytesMax"},
     "dicom/element.cpp": {"kDepthMax"},
     "dicom/head.cpp": {"kUidValueBytesMax", "kUidCharsMax"},
     "store/page_check.cpp": {"kDepthMax", "kUnwrittenPagesMax"},

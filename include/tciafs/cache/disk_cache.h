@@ -8,6 +8,7 @@
 #include <string>
 
 #include "tciafs/cache/block_cache.h"
+#include "tciafs/cache/limits.h"
 #include "tciafs/util/clock.h"
 
 namespace tciafs::cache {
@@ -17,7 +18,9 @@ struct CacheOptions {
   int64_t cap_bytes = 0;         // required; smaller than kCapBytesMin is refused
   int64_t free_floor_bytes = 0;  // or, if larger, this share of the file system:
   int free_floor_percent = 0;
-  int64_t memory_bytes_max = 256 << 20;  // for instances held in memory when the disk fails
+  int64_t memory_bytes_max = kMemoryBytesMax;  // held in memory when the disk fails
+  int64_t instance_bytes_max = kInstanceBytesMax;
+  int64_t known_max = kKnownMax;  // instances remembered
 };
 
 inline constexpr int64_t kCapBytesMin = int64_t{16} << 20;

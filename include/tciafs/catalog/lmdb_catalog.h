@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "tciafs/catalog/catalog.h"
+#include "tciafs/catalog/limits.h"
 #include "tciafs/source/source.h"
 #include "tciafs/util/clock.h"
 #include "tciafs/util/executor.h"
@@ -35,7 +36,7 @@ class CatalogStore {
   ~CatalogStore();
 
   // A small persistent memory, e.g. of which API a server speaks. "" if unknown. Keys of at most
-  // 256 bytes.
+  // kMemoryKeyBytesMax bytes; a longer one is kInvalidArgument.
   std::string Load(const std::string& key) const;
   Status Save(const std::string& key, const std::string& value);
 
@@ -55,6 +56,8 @@ struct CatalogOptions {
       2'000;  // how long the root waits for a slow server once another answered
   int64_t bulk_patience_ms = 10'000;  // then a waiter asks for its one patient instead
   int64_t walk_window_ms = 10'000;    // two neighbouring patients listed within this are a walk
+  size_t rows_of_answer_max = kRowsOfAnswerMax;
+  size_t rows_of_bulk_max = kRowsOfBulkMax;
 };
 
 Result<std::unique_ptr<Catalog>> OpenCatalog(const CatalogOptions& options,

@@ -6,14 +6,14 @@
 // name. Pure functions.
 #pragma once
 
-#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "tciafs/catalog/limits.h"
+
 namespace tciafs::catalog {
 
-inline constexpr size_t kNameBytesMax = 255;  // NAME_MAX of Linux
 inline constexpr std::string_view kInstanceSuffix = ".dcm";
 
 std::string EncodeName(std::string_view id);

@@ -143,6 +143,13 @@ TEST_F(CacheTest, RefusesIdsItCannotKeep) {
   EXPECT_EQ(cache_->BeginSeries({Key(longest + "1"), Version()}).error().code,
             Errc::kInvalidArgument);
   EXPECT_EQ(cache_->BeginSeries({Key(""), Version()}).error().code, Errc::kInvalidArgument);
+  const std::string scope(kScopeBytesMax, 's');
+  const std::string timestamp(kTimestampBytesMax, '2');
+  EXPECT_TRUE(cache_->BeginSeries({Key("1", scope), Version(timestamp)}));
+  EXPECT_EQ(cache_->BeginSeries({Key("1", scope + "s"), Version()}).error().code,
+            Errc::kInvalidArgument);
+  EXPECT_EQ(cache_->BeginSeries({Key("1"), Version(timestamp + "2")}).error().code,
+            Errc::kInvalidArgument);
   auto writer = cache_->BeginSeries({Key(longest), Version()});
   ASSERT_TRUE(writer);
   EXPECT_EQ((*writer)->BeginInstance(Sop(longest + "1")).error().code, Errc::kInvalidArgument);
@@ -150,6 +157,39 @@ TEST_F(CacheTest, RefusesIdsItCannotKeep) {
   auto instance = (*writer)->BeginInstance(Sop(longest));
   EXPECT_EQ((*instance)->Publish("no md5").error().code, Errc::kInvalidArgument);
   EXPECT_TRUE((*instance)->Publish(""));
+}
+
+TEST_F(CacheTest, AnInstanceEndsAtItsLimit) {
+  options_.instance_bytes_max = 3 * kMiB;
+  Reopen();
+  auto writer = cache_->BeginSeries({Key("s"), Version()});
+  ASSERT_TRUE(writer);
+  EXPECT_TRUE(Write(**writer, "s", "1.1", 3 * kMiB));
+  EXPECT_EQ(Write(**writer, "s", "1.2", 3 * kMiB + 1).error().code, Errc::kNoSpace);
+  writer->reset();
+  EXPECT_TRUE(Has("s", "1.1"));
+  EXPECT_FALSE(Has("s", "1.2"));
+  ExpectAccountsRight();
+}
+
+TEST_F(CacheTest, RemembersABoundedNumberOfInstances) {
+  options_.known_max = 10;
+  Reopen();
+  const auto name = [](int number) { return "s" + std::to_string(number); };
+  const auto is_known = [&](int number) {
+    return cache_->Known(Key(name(number)), Version(), Sop("1.1")).has_value();
+  };
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_TRUE(Fill(name(i), 1, 100));
+    clock_.Advance(1'000);
+    ASSERT_TRUE(cache_->Evict(Key(name(i))));
+  }
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(is_known(i)) << i;
+  ASSERT_TRUE(Fill(name(10), 1, 100));
+  ASSERT_TRUE(cache_->Evict(Key(name(10))));
+  EXPECT_FALSE(is_known(0)) << "the one used longest ago";
+  EXPECT_FALSE(is_known(1)) << "and a tenth more, so that it is not done for each";
+  for (int i = 2; i <= 10; ++i) EXPECT_TRUE(is_known(i)) << i;
 }
 
 TEST_F(CacheTest, NoIdNamesAPath) {

@@ -45,6 +45,29 @@ TEST(IndexRecords, SeriesComeBackAsTheyWere) {
   EXPECT_EQ(decoded->last_use_ms, entry.last_use_ms);
 }
 
+TEST(IndexRecords, EndAtTheirLimits) {
+  SeriesEntry series = SomeSeries();
+  const auto is_read = [&] {
+    return DecodeSeries(SeriesIdOf(series.key), EncodeSeries(series)).has_value();
+  };
+  series.key = {std::string(kScopeBytesMax, 's'),
+                source::SeriesUid(std::string(kUidBytesMax, '1'))};
+  series.version.timestamp = std::string(kTimestampBytesMax, '2');
+  EXPECT_TRUE(is_read()) << "all at once";
+  series.key.scope += 's';
+  EXPECT_FALSE(is_read());
+  series.key = {"s", source::SeriesUid(std::string(kUidBytesMax + 1, '1'))};
+  EXPECT_FALSE(is_read());
+  series.key = {"s", source::SeriesUid("1")};
+  series.version.timestamp += '2';
+  EXPECT_FALSE(is_read());
+
+  InstanceEntry instance = {false, kInstanceBytesMax, "", {}};
+  EXPECT_TRUE(DecodeInstance("key", EncodeInstance("key", instance)));
+  ++instance.size_bytes;
+  EXPECT_FALSE(DecodeInstance("key", EncodeInstance("key", instance)));
+}
+
 TEST(IndexRecords, InstancesComeBackAsTheyWere) {
   const auto decoded = DecodeInstance("key", EncodeInstance("key", SomeInstance()));
   ASSERT_TRUE(decoded);
@@ -92,6 +115,9 @@ TEST(IndexRecords, NamesOfDirectoriesAreIdsInHex) {
 }
 
 TEST(IndexRecords, AUidNamesItsFileAndNothingElseDoes) {
+  const std::string longest(kDicomUidBytesMax, '1');
+  EXPECT_EQ(InstanceFileName(source::SopUid(longest)), longest + ".dcm");
+  EXPECT_EQ(InstanceFileName(source::SopUid(longest + "1")).front(), 'x');
   EXPECT_EQ(InstanceFileName(source::SopUid("1.2.3")), "1.2.3.dcm");
   for (const char* id : {"../x", ".1", "a", "journal", "1/2", "1 2"}) {
     const std::string name = InstanceFileName(source::SopUid(id));
@@ -121,6 +147,15 @@ TEST_F(JournalTest, TellsWhatWasAppendedSinceItWasCleared) {
   EXPECT_EQ((*list)[0].first, source::SopUid("2"));
   EXPECT_EQ((*list)[1].second.checksums, SomeInstance().checksums);
   EXPECT_TRUE(Journal::Replay(*disk_, temp_.File("none"), id_)->empty());
+}
+
+TEST_F(JournalTest, OneLargerThanAnyTellsNothing) {
+  const std::string record = Journal::Record(id_, source::SopUid("1"), SomeInstance());
+  auto journal = Journal::Create(*disk_, path_, id_);
+  ASSERT_TRUE(journal->Append(record));
+  const auto size_bytes = static_cast<int64_t>(record.size());
+  EXPECT_EQ(Journal::Replay(*disk_, path_, id_, size_bytes)->size(), 1u);
+  EXPECT_TRUE(Journal::Replay(*disk_, path_, id_, size_bytes - 1)->empty());
 }
 
 TEST_F(JournalTest, EndsAtATornRecord) {

@@ -255,6 +255,21 @@ TEST_F(BulkListing, ThePauseAfterFailuresDoubles) {
   }
 }
 
+TEST_F(BulkListing, ABulkEndsAtItsLimit) {
+  for (const size_t excess : {size_t{0}, size_t{1}}) {
+    const std::string collection = "D" + std::to_string(excess);
+    const ObjectPath path = root_.Child(collection, 0);
+    Fill(archive(), collection, 4, 2);
+    options_.rows_of_bulk_max = 8 - excess;
+    Reopen();
+    Names(path);
+    const auto patient_series = archive().calls().patient_series;
+    for (int p = 0; p < 4; ++p) EXPECT_EQ(Names(path.Child(PatientName(p), 0)).size(), 1u);
+    // At the limit the bulk answers for all but the first; above it each is asked for.
+    EXPECT_EQ(archive().calls().patient_series - patient_series, excess == 0 ? 1 : 4);
+  }
+}
+
 TEST_F(BulkListing, AnEmptyBulkIsNoAnswer) {
   Names(c_);
   Names(Patient(0));

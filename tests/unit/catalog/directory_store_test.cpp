@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "catalog/instance_plan.h"
 #include "support/fakes.h"
 #include "tciafs/catalog/names.h"
 
@@ -80,6 +81,31 @@ TEST_F(DirectoryStoreTest, ADirectoryListedAgainIsNotCleared) {
   EXPECT_EQ(Clear(100, &more), 0u);
   EXPECT_FALSE(more);
   EXPECT_EQ(Entries(), 4u);
+}
+
+// The plan of a request for instances: three patients with one study of four series each.
+TEST_F(DirectoryStoreTest, APlanEndsAtItsLimits) {
+  Replace(c_, {"P1", "P2", "P3"});
+  for (const char* patient : {"P1", "P2", "P3"}) {
+    Replace(c_.Child(patient, 0), {"S"});
+    Replace(c_.Child(patient, 0).Child("S", 0), {"1", "2", "3", "4"});
+  }
+  const ObjectPath wanted = c_.Child("P1", 0).Child("S", 0).Child("1", 0);
+  const auto planned = [&](const PlanLimits& limits, bool on_a_walk = true) {
+    const auto all = [](const DirectoryKey&) { return true; };
+    const auto plan = PlanInstances(*store_, root_, wanted, on_a_walk, all, limits);
+    EXPECT_EQ(plan.front(), wanted);
+    return plan.size();
+  };
+  EXPECT_EQ(planned({}), 12u);
+  EXPECT_EQ(planned({}, /*on_a_walk=*/false), 4u);
+  EXPECT_EQ(planned({.series = 12}), 12u);
+  EXPECT_EQ(planned({.series = 11}), 11u);
+  EXPECT_EQ(planned({.series = 1}), 1u);
+  EXPECT_EQ(planned({.images = 12 * kImagesIfUnknown}), 12u);
+  EXPECT_EQ(planned({.images = 12 * kImagesIfUnknown - 1}), 11u);
+  EXPECT_EQ(planned({.series_looked_at = 12}), 12u);
+  EXPECT_EQ(planned({.series_looked_at = 11}), 11u);
 }
 
 }  // namespace

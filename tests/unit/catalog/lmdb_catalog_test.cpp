@@ -611,6 +611,60 @@ TEST_F(LmdbCatalog, TheStoreRemembersSmallThings) {
   ASSERT_TRUE(store_->Save("api|x", "v4"));
   Reopen();
   EXPECT_EQ(store_->Load("api|x"), "v4");
+  const std::string longest(kMemoryKeyBytesMax, 'k');
+  ASSERT_TRUE(store_->Save(longest, "v2"));
+  EXPECT_EQ(store_->Load(longest), "v2");
+  EXPECT_EQ(store_->Save(longest + "k", "v2").error().code, Errc::kInvalidArgument);
+  EXPECT_EQ(store_->Load(longest + "k"), "");
+}
+
+// --- limits
+
+class CatalogLimits : public CatalogFixture {
+ protected:
+  void SetUp() override {
+    options_.rows_of_answer_max = 3;
+    CatalogFixture::SetUp();
+  }
+};
+
+TEST_F(CatalogLimits, AnIdThatCannotBeAFileNameIsLeftOut) {
+  archive().AddCollection(std::string(kNameBytesMax, 'x'));
+  archive().AddCollection(std::string(kNameBytesMax + 1, 'x'));
+  // Percent-encoded it is three times as long.
+  archive().AddCollection(std::string(kNameBytesMax / 3, '/'));
+  archive().AddCollection(std::string(kNameBytesMax / 3 + 1, '/'));
+  const auto names = Names(root_);
+  ASSERT_EQ(names.size(), 2u);
+  for (const auto& name : names) EXPECT_EQ(name.size(), kNameBytesMax);
+}
+
+TEST_F(CatalogLimits, PatientsOfOneAnswer) {
+  Fill(archive(), "C", 3, 1);
+  EXPECT_EQ(Names(c_).size(), 3u);
+  Fill(archive(), "D", 4, 1);
+  EXPECT_EQ(List(root_.Child("D", 0)).error().code, Errc::kUnavailable);
+}
+
+TEST_F(CatalogLimits, SeriesOfOneAnswer) {
+  Fill(archive(), "C", 1, 3);
+  EXPECT_EQ(Names(p0_.Child("1.0", 0)).size(), 3u);
+  Fill(archive(), "D", 1, 4);
+  EXPECT_EQ(List(root_.Child("D", 0).Child("P0000", 0)).error().code, Errc::kUnavailable);
+}
+
+TEST_F(CatalogLimits, InstancesOfOneAnswer) {
+  const auto add = [&](const std::string& collection, int instances) {
+    std::vector<source::InstanceRecord> records;
+    for (int i = 0; i < instances; ++i)
+      records.push_back({source::SopUid("3." + std::to_string(i)), 100});
+    archive().AddCollection(collection);
+    archive().AddPatient({source::CollectionId(collection), source::PatientId("P"), {}});
+    archive().AddSeries(Series(collection, "P", "1.1", "2." + collection, instances), records);
+    return root_.Child(collection, 0).Child("P", 0).Child("1.1", 0).Child("2." + collection, 0);
+  };
+  EXPECT_EQ(Names(add("C", 3)).size(), 3u);
+  EXPECT_EQ(List(add("D", 4)).error().code, Errc::kUnavailable);
 }
 
 TEST_F(LmdbCatalog, ADamagedStoreIsSetAside) {

@@ -108,6 +108,30 @@ TEST(Row, LimitsWhatAServerCanMakeUsKeep) {
   ASSERT_TRUE(cut);
   EXPECT_EQ((*cut)[0].name.size(), kAttributeNameBytesMax);
   EXPECT_EQ((*cut)[0].value.size(), kAttributeValueBytesMax);
+  // At the limits nothing is lost.
+  many.resize(kAttributesMax, {"a", "b", false});
+  one = {
+      {std::string(kAttributeNameBytesMax, 'n'), std::string(kAttributeValueBytesMax, 'v'), false}};
+  for (const source::Attributes& whole : {many, one})
+    EXPECT_EQ(
+        DecodeAttributes(EncodeAttributes(whole, kSeriesPath, 1, shared), kSeriesPath, In(shared)),
+        whole);
+}
+
+TEST(Row, LimitsTheBytesOfAllAttributes) {
+  SharedTexts shared;
+  // Literal texts, since none is like another: 15 of them stay below the limit, the sixteenth ends
+  // beyond it.
+  const size_t value_bytes = kAttributeBytesMax / 16;
+  const auto kept_of = [&](size_t count) {
+    source::Attributes attributes;
+    for (size_t i = 0; i < count; ++i)
+      attributes.push_back({"n" + std::to_string(i), std::string(value_bytes, 'a' + i % 26), true});
+    const std::string encoded = EncodeAttributes(attributes, kSeriesPath, 1, shared);
+    return DecodeAttributes(encoded, kSeriesPath, In(shared))->size();
+  };
+  EXPECT_EQ(kept_of(16), 16u);
+  EXPECT_EQ(kept_of(17), 16u);
 }
 
 TEST(Encoding, NumbersOfAnySizeComeBack) {

@@ -62,6 +62,26 @@ TEST_F(CredentialsTest, FilesAndKeysEndAtTheirLimits) {
   EXPECT_EQ(FindApiKey(settings_, User())->size(), kApiKeyBytesMax);
   Write("key", std::string(kApiKeyBytesMax + 1, 'k') + '\n');
   EXPECT_EQ(FindApiKey(settings_, User()).error().code, ExitCode::kCredentials);
+  settings_.api_key_file.clear();
+  environment_["TCIAFS_API_KEY"] = std::string(kApiKeyBytesMax, 'k');
+  EXPECT_EQ(FindApiKey(settings_, User())->size(), kApiKeyBytesMax);
+  environment_["TCIAFS_API_KEY"] += 'k';
+  EXPECT_EQ(FindApiKey(settings_, User()).error().code, ExitCode::kCredentials);
+  environment_["TCIAFS_API_KEY"] = "k\nX-Other: line";
+  EXPECT_EQ(FindApiKey(settings_, User()).error().code, ExitCode::kCredentials);
+}
+
+TEST_F(CredentialsTest, UserNamesEndAtTheirLimit) {
+  const std::string longest(kUserNameBytesMax, 'a');
+  settings_.credentials_file = directory_.File("secrets");
+  Write("secrets", "username = " + longest + "\n");
+  EXPECT_EQ(Find("https://h/x")->username, longest);
+  Write("secrets", "username = " + longest + "a\n");
+  EXPECT_EQ(Find("https://h/x").error().code, ExitCode::kCredentials);
+  EXPECT_EQ(Find("https://h/x").error().message, "the user name for h has more than 80 characters");
+  settings_.credentials_file.clear();
+  environment_["TCIAFS_USERNAME"] = longest + "a";
+  EXPECT_EQ(Find("https://h/x").error().code, ExitCode::kCredentials);
 }
 
 TEST_F(CredentialsTest, AFileOthersCanReadIsRefused) {

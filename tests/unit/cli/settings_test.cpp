@@ -172,6 +172,28 @@ TEST(CheckSettings, OffGoesBeforeOnOfALayerBelow) {
   EXPECT_TRUE(settings->allow_other);
 }
 
+TEST(CheckSettings, ServersEndAtTheirLimits) {
+  std::string url = "https://h/";
+  url.resize(kServerUrlBytesMax, 'x');
+  EXPECT_TRUE(Check(Of({{"server", url}})));
+  EXPECT_TRUE(Check(Of({{"server", url + "/"}}))) << "what is trimmed does not count";
+  const auto too_long = Check(Of({{"server", url + "x"}}));
+  ASSERT_FALSE(too_long);
+  EXPECT_EQ(too_long.error().code, ExitCode::kUsage);
+  EXPECT_EQ(too_long.error().message,
+            "--server: the root of an archive has at most 200 characters");
+
+  Settings servers;
+  for (size_t i = 0; i < kServersMax; ++i)
+    servers.Add("server", {"https://h/" + std::to_string(i), "--server"});
+  EXPECT_EQ(Check(servers)->servers.size(), kServersMax);
+  servers.Add("server", {"https://h/one-more", "--server"});
+  const auto too_many = Check(servers);
+  ASSERT_FALSE(too_many);
+  EXPECT_EQ(too_many.error().code, ExitCode::kUsage);
+  EXPECT_EQ(too_many.error().message, "--server: more than 64 servers");
+}
+
 TEST(CheckSettings, AServerGivenTwiceIsRefused) {
   EXPECT_FALSE(Check(Of({{"server", "https://h/x"}, {"server", "https://h/x/"}})).has_value());
 }
