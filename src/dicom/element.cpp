@@ -6,10 +6,10 @@
 #include <array>
 #include <string_view>
 
+#include "tciafs/dicom/limits.h"
+
 namespace tciafs::dicom {
 namespace {
-
-constexpr int kDepthMax = 32;  // of sequences in sequences; real ones stay below ten
 
 constexpr Tag kItem = 0xfffee000;
 constexpr Tag kItemEnd = 0xfffee00d;

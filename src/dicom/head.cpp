@@ -14,9 +14,6 @@ namespace {
 
 constexpr size_t kPreambleBytes = 128;
 constexpr std::string_view kMagic = "DICM";
-// Values longer than a UID with generous padding are none.
-constexpr uint32_t kUidValueBytesMax = 256;
-constexpr size_t kUidCharsMax = 64;
 
 constexpr uint16_t kMetaGroup = 0x0002;
 constexpr uint16_t kIdentifyingGroup = 0x0008;

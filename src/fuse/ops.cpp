@@ -88,6 +88,7 @@ void Serve(const char* operation, fuse_req_t request, fuse_ino_t node, Body&& bo
       operation, node,
       [&] {
         pending = dispatcher.pending.Add(request);
+        if (!pending) return void(fuse_reply_err(request, EBUSY));
         body(dispatcher, pending);
       },
       [&](int error_number) {

@@ -37,6 +37,7 @@ std::shared_ptr<Pending> PendingTable::Add(fuse_req_t request) {
   auto pending = std::make_shared<Pending>(*this, request);
   {
     MutexLock lock(mutex_);
+    if (pending_.size() >= pending_max_) return nullptr;
     pending_.emplace(request, pending);
   }
   fuse_req_interrupt_func(request, OnInterrupt, this);

@@ -19,6 +19,7 @@
 #include <stop_token>
 #include <unordered_map>
 
+#include "fuse/limits.h"
 #include "tciafs/util/mutex.h"
 #include "tciafs/util/result.h"
 
@@ -52,7 +53,10 @@ class Pending {
 
 class PendingTable {
  public:
-  // Takes charge of a request and of its interrupts.
+  explicit PendingTable(size_t pending_max = kPendingMax) : pending_max_(pending_max) {}
+
+  // Takes charge of a request and of its interrupts. Null if there are too many: the caller
+  // answers.
   std::shared_ptr<Pending> Add(fuse_req_t request);
   void Remove(fuse_req_t request);
   void Interrupt(fuse_req_t request);
@@ -60,6 +64,7 @@ class PendingTable {
   void Close(int error_number);
 
  private:
+  const size_t pending_max_;
   Mutex mutex_;
   std::unordered_map<fuse_req_t, std::shared_ptr<Pending>> pending_ TCIAFS_GUARDED_BY(mutex_);
   int closed_error_ TCIAFS_GUARDED_BY(mutex_) = 0;

@@ -4,13 +4,13 @@
 
 #include <algorithm>
 
+#include "vfs/limits.h"
+
 namespace tciafs::vfs {
 namespace {
 
 // A CT slice of 512 x 512 pixels of 16 bits, the most common instance there is.
 constexpr int64_t kTypicalInstanceBytes = 512 << 10;
-// More than any instance has: a nonsensical total must not overflow what programs allocate by.
-constexpr int64_t kEstimateBytesMax = int64_t{1} << 40;
 constexpr int64_t kEstimateStepBytes = 4096;
 
 int64_t Estimate(const SizeFacts& facts) {

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "vfs/limits.h"
+
 namespace tciafs::vfs {
 
 bool RecentErrors::IsWorthTelling(Errc code) {
@@ -28,8 +30,8 @@ bool RecentErrors::IsWorthTelling(Errc code) {
 
 void RecentErrors::Note(int64_t unix_ms, std::string path, const Error& error) {
   RecentError noted{unix_ms, std::move(path), error, 1};
-  noted.path.resize(std::min(noted.path.size(), kTextBytesMax));
-  noted.error.message.resize(std::min(noted.error.message.size(), kTextBytesMax));
+  noted.path.resize(std::min(noted.path.size(), kErrorTextBytesMax));
+  noted.error.message.resize(std::min(noted.error.message.size(), kErrorTextBytesMax));
   MutexLock lock(mutex_);
   const auto same = std::find_if(errors_.begin(), errors_.end(), [&](const RecentError& known) {
     return known.path == noted.path && known.error.code == noted.error.code;
@@ -39,7 +41,7 @@ void RecentErrors::Note(int64_t unix_ms, std::string path, const Error& error) {
     errors_.erase(same);
   }
   errors_.push_front(std::move(noted));
-  if (errors_.size() > kErrorsMax) errors_.pop_back();
+  if (errors_.size() > kRecentErrorsMax) errors_.pop_back();
 }
 
 std::vector<RecentError> RecentErrors::Get() const {

@@ -25,9 +25,6 @@ struct RecentError {
 
 class RecentErrors {
  public:
-  static constexpr size_t kErrorsMax = 64;        // a screen or two
-  static constexpr size_t kTextBytesMax = 1'024;  // of a path, of a reason
-
   // True for a failure that is worth telling: not for a name that does not exist, or an interrupt.
   static bool IsWorthTelling(Errc code);
 

@@ -8,14 +8,10 @@
 
 #include "vfs/attributes.h"
 #include "vfs/entries.h"
+#include "vfs/limits.h"
 
 namespace tciafs::vfs {
 namespace {
-
-// The limits of Linux (XATTR_NAME_MAX, XATTR_SIZE_MAX, XATTR_LIST_MAX).
-constexpr size_t kNameBytesMax = 255;
-constexpr size_t kValueBytesMax = 65536;
-constexpr size_t kListBytesMax = 65536;
 
 std::string Prefixed(std::string_view name) { return std::string(kXattrPrefix).append(name); }
 
@@ -25,7 +21,7 @@ bool KeptInName(char c) {
 }
 
 std::string ShortError(std::string error) {
-  if (error.size() > kValueBytesMax) error.resize(kValueBytesMax);  // a text for people
+  if (error.size() > kXattrValueBytesMax) error.resize(kXattrValueBytesMax);  // a text for people
   return error;
 }
 
@@ -90,16 +86,16 @@ Xattrs DirectoryXattrs(const source::Attributes& attributes, const std::string& 
   std::unordered_set<std::string> taken = {Prefixed("error")};
   size_t list_bytes = 0;
   const auto add = [&](std::string name, std::string value) {
-    if (list_bytes + name.size() + 1 > kListBytesMax) return;
+    if (list_bytes + name.size() + 1 > kXattrListBytesMax) return;
     list_bytes += name.size() + 1;
     xattrs.emplace_back(std::move(name), std::move(value));
   };
   if (!error.empty()) add(Prefixed("error"), ShortError(error));
   for (const source::Attribute& attribute : attributes) {
     const std::string name = XattrNameOf(attribute.name);
-    if (name.empty() || attribute.value.size() > kValueBytesMax) continue;
+    if (name.empty() || attribute.value.size() > kXattrValueBytesMax) continue;
     std::string full = Prefixed(name);
-    if (full.size() <= kNameBytesMax && taken.insert(full).second)
+    if (full.size() <= kXattrNameBytesMax && taken.insert(full).second)
       add(std::move(full), attribute.value);
   }
   return xattrs;

@@ -24,15 +24,6 @@
 #include "zip/zip_records.h"
 
 namespace tciafs::zip {
-namespace {
-
-// Of the data that zip64 allows in its end record; nobody writes any.
-constexpr uint64_t kZip64EndVariableBytesMax = uint64_t{64} << 10;
-// Of the archive extra data record, which belongs to encrypted directories.
-constexpr uint64_t kArchiveExtraBytesMax = uint64_t{64} << 10;
-
-}  // namespace
-
 struct ZipStream::State {
   enum class Phase {
     kSignature,

@@ -11,8 +11,8 @@ import checker
 
 LIMIT = re.compile(r"^\s*(?:static |inline )*constexpr [^=;(]*?\b(k\w*?Max(?:Ms)?)\s*=", re.MULTILINE)
 
-# Sizes of steps and of what is remembered, bounds of a format or of the system: nothing that comes
-# from outside is refused by these.
+# What may stay elsewhere: sizes of steps, of pieces and of what is remembered between them, and waits
+# of our own. Nothing that comes from outside is refused by these.
 TECHNICAL = {
     "cache/opening.cpp": {"kDeathsMax", "kIndexBytesMax"},
     "cache/series_writer.cpp": {"kUnsettledMax"},
@@ -26,10 +26,8 @@ TECHNICAL = {
     "nbia/family_choice.cpp": {"kOddAnswersMax"},
     "nbia/series_zip_reader.cpp": {"kSkippedLoggedMax"},
     "store/environment.cpp": {"kReadersMax"},
-    "vfs/attributes.cpp": {"kEstimateBytesMax"},
     "vfs/instances.cpp": {"kRefetchesMax"},
     "vfs/node_table.cpp": {"kAbsencesMax"},
-    "vfs/recent_errors.h": {"kErrorsMax", "kTextBytesMax"},
     "zip/data_descriptor.h": {"kDescriptorBytesMax"},
     "zip/entry_label.cpp": {"kShownBytesMax"},
     "zip/entry_payload.cpp": {"kPieceBytesMax"},
@@ -37,16 +35,14 @@ TECHNICAL = {
     "zip/zip_archive.cpp": {"kReadBytesMax"},
     "zip/zlib_inflater.cpp": {"kZlibStepBytesMax"},
 }
-# Limits proper that stand beside the one format they belong to, in a header of that format's own or
-# in the only file that reads it.
+# Bounds of a format, which follow from others or are somebody else's (LMDB's), in the only file that
+# reads it.
 BESIDE_THEIR_FORMAT = {
     "cache/index_records.cpp": {"kChecksumsMax"},
-    "dicom/element.cpp": {"kDepthMax"},
-    "dicom/head.cpp": {"kUidValueBytesMax", "kUidCharsMax"},
     "store/page_check.cpp": {"kDepthMax", "kUnwrittenPagesMax"},
-    "vfs/xattrs.cpp": {"kNameBytesMax", "kValueBytesMax", "kListBytesMax"},
-    "zip/zip_stream.cpp": {"kZip64EndVariableBytesMax", "kArchiveExtraBytesMax"},
 }
+# Of public headers: LMDB's.
+PUBLIC = {"store/store.h": {"kKeyBytesMax"}}
 
 
 def limits_in(text):
@@ -63,6 +59,7 @@ def problems_of(name, text):
 
 def check(root, _program):
     source = root / "src"
+    public = root / "include" / "tciafs"
     problems = []
     for name in sorted(set(TECHNICAL) | set(BESIDE_THEIR_FORMAT)):
         if not (source / name).exists():
@@ -71,6 +68,11 @@ def check(root, _program):
         if file.suffix in (".h", ".cpp") and file.name != "limits.h":
             name = str(file.relative_to(source))
             problems += [f"src/{name}: {problem}" for problem in problems_of(name, file.read_text())]
+    for file in sorted(public.rglob("*.h")):
+        if file.name != "limits.h":
+            known = PUBLIC.get(str(file.relative_to(public)), set())
+            problems += [f"{file.relative_to(root)}: {limit} belongs into limits.h"
+                         for limit in sorted(limits_in(file.read_text()) - known)]
     return problems
 
 

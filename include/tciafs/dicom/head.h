@@ -11,17 +11,14 @@
 // section 7 (file meta). Pure functions.
 #pragma once
 
-#include <cstddef>
 #include <optional>
 #include <string>
 
+#include "tciafs/dicom/limits.h"
 #include "tciafs/util/bytes.h"
 #include "tciafs/util/result.h"
 
 namespace tciafs::dicom {
-
-// Enough for every head seen; a file that hides its UID further in is taken for no DICOM.
-inline constexpr size_t kHeadBytesMax = size_t{256} << 10;
 
 // The UID; or nullopt when `head` is too short to tell and more may come (`complete` false); or
 // kCorrupt when this is no DICOM file or has no SOPInstanceUID.

@@ -20,14 +20,15 @@
 
 #include "tciafs/util/bytes.h"
 #include "tciafs/util/result.h"
+#include "tciafs/zip/limits.h"
 
 namespace tciafs::zip {
 
 struct ZipLimits {
-  uint64_t entries_max = 1'000'000;
-  uint64_t entry_bytes_max = uint64_t{64} << 30;  // inflated
-  uint64_t total_bytes_max = uint64_t{1} << 40;   // inflated
-  uint32_t name_bytes_max = 4096;
+  uint64_t entries_max = kEntriesMax;
+  uint64_t entry_bytes_max = kEntryBytesMax;  // inflated
+  uint64_t total_bytes_max = kTotalBytesMax;  // inflated
+  uint32_t name_bytes_max = kNameBytesMax;
 };
 
 struct EntryEnd {

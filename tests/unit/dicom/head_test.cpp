@@ -218,6 +218,16 @@ TEST(FindSopInstanceUid, BoundsTheDepthOfSequences) {
   data.Add(8, 5, "CS", "ISO_IR 100");
   for (int depth = 0; depth < 10'000; ++depth) data.Header(8, 6, "SQ", kUndefined).Item(kUndefined);
   EXPECT_THAT(UidOf(Preamble() + data.bytes(), false), HasSubstr("damaged"));
+
+  const auto nested = [](int depth) {
+    DataSet file;
+    file.Add(8, 5, "CS", "ISO_IR 100");
+    for (int i = 0; i < depth; ++i) file.Header(8, 6, "SQ", kUndefined).Item(kUndefined);
+    for (int i = 0; i < depth; ++i) file.ItemEnd().SequenceEnd();
+    return UidOf(Preamble() + file.Uid(8, 0x18, kUid).bytes());
+  };
+  EXPECT_EQ(nested(kDepthMax), kUid);
+  EXPECT_THAT(nested(kDepthMax + 1), HasSubstr("damaged"));
 }
 
 TEST(FindSopInstanceUid, TakesWhatArchivesHold) {
@@ -227,7 +237,12 @@ TEST(FindSopInstanceUid, TakesWhatArchivesHold) {
   EXPECT_EQ(uid_of(kUid + std::string(5, '\0')), kUid);
   EXPECT_EQ(uid_of(kUid + "   "), kUid);
   EXPECT_EQ(uid_of("1.2.abc-X"), "1.2.abc-X");
-  EXPECT_EQ(uid_of(std::string(64, '1')), std::string(64, '1'));
+  const std::string longest(kUidCharsMax, '1');
+  EXPECT_EQ(uid_of(longest), longest);
+  EXPECT_THAT(uid_of(longest + std::string("1\0", 2)), HasSubstr("corrupt"));
+  const std::string padded = kUid + std::string(kUidValueBytesMax - kUid.size(), ' ');
+  EXPECT_EQ(uid_of(padded), kUid);
+  EXPECT_THAT(uid_of(padded + "  "), HasSubstr("corrupt"));
   for (const std::string& bad :
        {std::string(), std::string("\0\0", 2), std::string("  "), std::string(66, '1'),
         std::string("1.2/3."), std::string("1.2\0.3", 6), std::string("1.2\n3."),
@@ -265,6 +280,11 @@ TEST(FindSopInstanceUid, GivesUpBeyondTheLargestHead) {
   const std::string near = file_with_gap(kHeadBytesMax - 300);
   EXPECT_EQ(UidOf(near, false), kUid);
   EXPECT_EQ(UidOf(near.substr(0, 1000), false), "(more)");
+  const size_t gap_max = kHeadBytesMax - file_with_gap(0).size();
+  for (const bool complete : {false, true}) {
+    EXPECT_EQ(UidOf(file_with_gap(gap_max), complete), kUid);
+    EXPECT_THAT(UidOf(file_with_gap(gap_max + 2), complete), HasSubstr("corrupt"));
+  }
   for (const bool complete : {false, true})
     EXPECT_THAT(UidOf(file_with_gap(kHeadBytesMax), complete), HasSubstr("corrupt"));
 }

@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 
+#include "vfs/limits.h"
 #include "vfs/node_table.h"
 #include "vfs/recent_errors.h"
 #include "vfs_fixture.h"
@@ -132,13 +133,17 @@ TEST_F(VirtualFiles, AreGoneWhenForgotten) {
 
 TEST(RecentErrors, AreBounded) {
   vfs::RecentErrors errors;
-  for (size_t i = 0; i <= vfs::RecentErrors::kErrorsMax; ++i)
+  for (size_t i = 0; i <= vfs::kRecentErrorsMax; ++i)
     errors.Note(static_cast<int64_t>(i), "/" + std::to_string(i), {Errc::kTimedOut, "late"});
-  EXPECT_EQ(errors.Get().size(), vfs::RecentErrors::kErrorsMax);
+  EXPECT_EQ(errors.Get().size(), vfs::kRecentErrorsMax);
   EXPECT_EQ(errors.Get().back().path, "/1");
-  errors.Note(99, std::string(5'000, 'x'), {Errc::kTimedOut, std::string(5'000, 'y')});
-  EXPECT_EQ(errors.Get().front().path.size(), vfs::RecentErrors::kTextBytesMax);
-  EXPECT_EQ(errors.Get().front().error.message.size(), vfs::RecentErrors::kTextBytesMax);
+  const std::string longest(vfs::kErrorTextBytesMax, 'x');
+  errors.Note(98, longest, {Errc::kTimedOut, longest});
+  EXPECT_EQ(errors.Get().front().path, longest);
+  EXPECT_EQ(errors.Get().front().error.message, longest);
+  errors.Note(99, longest + 'y', {Errc::kTimedOut, longest + 'y'});
+  EXPECT_EQ(errors.Get().front().path.size(), vfs::kErrorTextBytesMax);
+  EXPECT_EQ(errors.Get().front().error.message.size(), vfs::kErrorTextBytesMax);
   EXPECT_FALSE(vfs::RecentErrors::IsWorthTelling(Errc::kNotFound));
   EXPECT_FALSE(vfs::RecentErrors::IsWorthTelling(Errc::kCancelled));
 }

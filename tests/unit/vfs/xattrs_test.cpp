@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "vfs/limits.h"
 #include "vfs_fixture.h"
 
 namespace tciafs::testing {
@@ -94,6 +95,27 @@ TEST_F(XattrsTest, ForeignNamesCostNothing) {
   EXPECT_EQ(fs->GetXattr(node, "user.tci").error().code, Errc::kNoAttribute);
   EXPECT_EQ(cache.instance_known, known);
   EXPECT_EQ(fs->GetXattr(4711, "user.tcia.size").error().code, Errc::kStale);
+}
+
+TEST(DirectoryXattrs, EndAtTheLimitsOfLinux) {
+  const std::string name(vfs::kXattrNameBytesMax - vfs::kXattrPrefix.size(), 'n');
+  const std::string value(vfs::kXattrValueBytesMax, 'v');
+  const auto shown = [](const source::Attributes& attributes) {
+    return vfs::DirectoryXattrs(attributes, "").size();
+  };
+  EXPECT_EQ(shown({{name, value, false}}), 1u);
+  EXPECT_EQ(shown({{name + "n", "x", false}}), 0u);
+  EXPECT_EQ(shown({{"a", value + "v", false}}), 0u);
+  // A reason is for people: it is cut rather than left out.
+  EXPECT_EQ(vfs::DirectoryXattrs({}, value + "v").at(0).second, value);
+
+  // 256 names of 255 bytes and the NUL behind each are exactly what a list can have.
+  source::Attributes attributes;
+  for (int i = 0; i < 256; ++i)
+    attributes.push_back({std::to_string(1'000 + i) + name.substr(4), "x", false});
+  EXPECT_EQ(shown(attributes), 256u);
+  attributes.push_back({"a", "x", false});
+  EXPECT_EQ(shown(attributes), 256u);
 }
 
 TEST(DirectoryXattrs, AListTheKernelCouldNotCarryIsCutAtAName) {

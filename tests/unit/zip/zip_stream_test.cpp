@@ -322,6 +322,36 @@ TEST(ZipStream, KeepsItsLimits) {
   EXPECT_EQ(handler.received_bytes, 0u);
 }
 
+TEST(ZipStream, RecordsNobodyWritesEndAtTheirLimits) {
+  ZipWriter writer;
+  writer.Add("a", "12345");
+  const size_t directory_at = writer.bytes().size();
+  const auto little_endian = [](uint64_t value, int width_bytes) {
+    std::string bytes;
+    for (int i = 0; i < width_bytes; ++i) bytes += static_cast<char>(value >> (8 * i) & 0xff);
+    return bytes;
+  };
+  const auto with_archive_extra = [&](size_t size_bytes) {
+    const std::string record =
+        "PK\x06\x08" + little_endian(size_bytes, 4) + std::string(size_bytes, 'e');
+    return writer.Finish({.offset_delta = static_cast<int64_t>(record.size())})
+        .insert(directory_at, record);
+  };
+  EXPECT_EQ(ErrorOf(Parse(with_archive_extra(kArchiveExtraBytesMax))), "");
+  EXPECT_THAT(ErrorOf(Parse(with_archive_extra(kArchiveExtraBytesMax + 1))),
+              HasSubstr("archive extra data record is too long"));
+  const auto with_zip64_data = [&](size_t size_bytes) {
+    std::string zip = writer.Finish({.zip64 = true});
+    const size_t record = zip.find("PK\x06\x06");
+    constexpr size_t kRecordBytes = 56;
+    zip.replace(record + 4, 8, little_endian(kRecordBytes - 12 + size_bytes, 8));
+    return zip.insert(record + kRecordBytes, std::string(size_bytes, 'd'));
+  };
+  EXPECT_EQ(ErrorOf(Parse(with_zip64_data(kZip64EndVariableBytesMax))), "");
+  EXPECT_THAT(ErrorOf(Parse(with_zip64_data(kZip64EndVariableBytesMax + 1))),
+              HasSubstr("zip64 end record of a wrong length"));
+}
+
 TEST(ZipStream, StopsABombAtTheLimit) {
   const std::string bomb = ZipWriter().Add("bomb", std::string(10'000'000, '\0')).Finish();
   for (const InflaterKind kind : {InflaterKind::kFastest, InflaterKind::kZlib}) {

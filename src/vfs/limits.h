@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// What one mount shows and remembers at most, with the reason of each. Sizes are bytes. Constants
+// only.
+//
+// Nodes, open files and open directories have no limit here: the kernel holds an object of its own
+// for each, and bounds them by its memory (nodes), by fs.file-max and by each program's
+// RLIMIT_NOFILE. The descriptors behind open files are shared by all who read the same instance;
+// they end at our own RLIMIT_NOFILE, which is raised as far as it goes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace tciafs::vfs {
+
+// XATTR_NAME_MAX, XATTR_SIZE_MAX and XATTR_LIST_MAX of Linux: what is longer could not be read.
+inline constexpr size_t kXattrNameBytesMax = 255;
+inline constexpr size_t kXattrValueBytesMax = 65'536;
+inline constexpr size_t kXattrListBytesMax = 65'536;
+
+// In status.json: a screen or two, each a path and a reason of so many bytes.
+inline constexpr size_t kRecentErrorsMax = 64;
+inline constexpr size_t kErrorTextBytesMax = 1'024;
+
+// Of an estimated size. More than any instance has: a nonsensical total must not overflow what
+// programs allocate by.
+inline constexpr int64_t kEstimateBytesMax = int64_t{1} << 40;
+
+}  // namespace tciafs::vfs
