@@ -141,9 +141,11 @@ Outcome<Settings> ReadConfigFile(const std::string& path) {
     if (errno == ENOENT || errno == ENOTDIR) return settings;
     return FailWith(ExitCode::kUsage, path + ": " + SystemErrorText(errno));
   }
-  std::string content(kConfigFileBytesMax + 1, '\0');
-  file.read(content.data(), static_cast<std::streamsize>(content.size()));
-  content.resize(static_cast<size_t>(file.gcount()));
+  std::string content;
+  std::array<char, 4096> piece{};
+  while (content.size() <= kConfigFileBytesMax &&
+         (file.read(piece.data(), piece.size()), file.gcount() > 0))
+    content.append(piece.data(), static_cast<size_t>(file.gcount()));
   if (content.size() > kConfigFileBytesMax)
     return FailWith(ExitCode::kUsage, path + ": too large to be a configuration file");
   int number = 0;
