@@ -94,6 +94,7 @@ Error ServerGuard::Fail(const CallPtr& call, Error error, bool ours) {
 void ServerGuard::Become(State state) {
   if (state_ != state) since_unix_ms_ = clock_.UnixMs();
   state_ = state;
+  if (state != State::kFailing) unanswered_ = 0;
   well_ = state == State::kOk;
   answering_ = state != State::kOffline;
 }
@@ -204,6 +205,9 @@ void ServerGuard::WatchSilence(uint64_t question) {
 
 void ServerGuard::Answered(uint64_t question, const Status& status) {
   const bool failed = !status && IsSuspicious(status.error().code);
+  const bool throttled = failed && status.error().code == Errc::kThrottled;
+  const int64_t delay_ms = options_.retry_first_ms / 2;
+  std::optional<uint64_t> alarm;
   {
     MutexLock lock(mutex_);
     if (question != question_ || !asking_) return;
@@ -211,7 +215,10 @@ void ServerGuard::Answered(uint64_t question, const Status& status) {
     if (!status && status.error().code == Errc::kCancelled) return;
     if (!failed) cleared_until_ms_ = clock_.MonotonicMs() + options_.cleared_ms;
     if (failed && state_ == State::kOk) return;  // something was delivered meanwhile
+    if (failed && !throttled && state_ == State::kFailing && ++unanswered_ < options_.questions)
+      alarm = ScheduleQuestion(delay_ms);
   }
+  if (alarm) return ArmAfter(delay_ms, *alarm);
   // Whoever says no is there.
   failed ? Condemn(status.error()) : Recover();
 }

@@ -115,6 +115,7 @@ class ServerGuard : public std::enable_shared_from_this<ServerGuard> {
   int64_t cleared_until_ms_ TCIAFS_GUARDED_BY(mutex_) = 0;
   uint64_t question_ TCIAFS_GUARDED_BY(mutex_) = 0;  // number of the last one
   bool asking_ TCIAFS_GUARDED_BY(mutex_) = false;    // it is not answered yet
+  int unanswered_ TCIAFS_GUARDED_BY(mutex_) = 0;     // questions in a row, of a suspect
   bool on_trial_ TCIAFS_GUARDED_BY(mutex_) = false;  // offline, but calls pass with the question
   uint64_t alarm_ TCIAFS_GUARDED_BY(mutex_) = 0;     // number of the last one
   std::optional<int64_t> alarm_ms_ TCIAFS_GUARDED_BY(mutex_);    // when to ask

@@ -30,6 +30,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 import typing
@@ -127,6 +128,7 @@ class Case:
         stack.callback(self.server.end)
         self.mount = None
         self.truth = {}        # path: every (md5, size) that was true since the mount
+        self.learning = threading.Lock()  # held from a change of the archive until it is learned
         self.slowest_s = 0.0
         self.sent = {}         # see Row
         self.served = {}       # path: (md5, size) last read well
@@ -216,9 +218,11 @@ class Case:
             return errno_name(failure)
         if told == got[1] and got in self.sent.get(path, ()):
             return "sent"
-        if got not in self.truth[path] or told != got[1]:
+        with self.learning:
+            known = self.truth[path]
+        if got not in known or told != got[1]:
             raise Violation(f"wrong bytes: {path}: {got}, fstat said {told}, "
-                            f"the archive has {self.truth[path]}")
+                            f"the archive has {known}")
         self.served[path] = got
         return "ok"
 

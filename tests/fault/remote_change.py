@@ -197,8 +197,9 @@ def restless(case):
         for _ in range(20):
             case.server.plan(*chance.choice(actions))
             if chance.random() < 0.3:
-                case.server.mutate(replace_series=chance.choice(case.series_uids()), other_size=True)
-                case.learn()
+                with case.learning:
+                    case.server.mutate(replace_series=chance.choice(case.series_uids()), other_size=True)
+                    case.learn()
             time.sleep(0.3)
         over.set()
         for future in pending:

@@ -12,8 +12,8 @@
 //
 // Calls of one object that fail (kUnavailable, kTimedOut) may be the object's fault: they raise a
 // suspicion, and the server is asked the cheapest question there is, for its collections. If that
-// fails too, or is not answered in time, the server counts as offline, and calls that wait for it
-// are ended. Where the server itself asks for patience (kThrottled) it gets it at once. An offline
+// fails too, several times in a row, or is not answered in time, the server counts as offline, and
+// calls that wait for it are ended. Where the server itself asks for patience (kThrottled) it gets it at once. An offline
 // server is asked again after pauses that double, or when it said so, and the first answer to
 // anything ends the matter. When nobody has wanted anything of it for long, it is left alone; the
 // next call is then let through, and waits no longer than the question.
@@ -35,6 +35,9 @@ struct GuardOptions {
   // A suspected server that has not answered for so long is offline. (It is still listened to: some
   // are only slow.)
   int64_t silence_ms = 10'000;
+  // A server stumbles now and then: so many questions in a row have to fail, half of the first
+  // pause apart.
+  int questions = 2;
   int64_t retry_first_ms = 1'000;  // with a quarter of jitter either way
   int64_t retry_max_ms = 60'000;
   // Servers ask for hours of patience and are back in a minute: what is asked for is granted up to

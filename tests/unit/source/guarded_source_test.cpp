@@ -125,7 +125,11 @@ class TakingSink final : public SeriesSink {
 
 class GuardedSourceTest : public ::testing::Test {
  protected:
-  void SetUp() override { Make({}); }
+  void SetUp() override {
+    GuardOptions options;
+    options.questions = 1;
+    Make(options);
+  }
   void TearDown() override {
     source_.reset();
     executor_.RunAll();
@@ -203,6 +207,36 @@ TEST_F(GuardedSourceTest, OneBadObjectCondemnsNobody) {
   EXPECT_LE(server_->asked("collections"), 3) << "20 s: not more often than every 10 s";
   EXPECT_THAT(source_->status().last_error, HasSubstr("HTTP 500"));
   EXPECT_EQ(source_->recovered_at_ms(), std::numeric_limits<int64_t>::min());
+}
+
+TEST_F(GuardedSourceTest, AServerThatStumblesOnceMoreIsNotCondemned) {
+  Make({});
+  const auto first = Ask("A");
+  server_->Give("A", Dead());
+  const auto waiting = Ask("B");
+  Pass(0);
+  ASSERT_TRUE(server_->Give("collections", Dead()));
+  EXPECT_EQ(state(), State::kFailing);
+  EXPECT_FALSE(*waiting);
+  Pass(499);
+  EXPECT_EQ(server_->asked("collections"), 1);
+  Pass(1);
+  ASSERT_TRUE(server_->Give("collections", {}));
+  EXPECT_EQ(state(), State::kOk);
+  EXPECT_FALSE(*waiting);
+}
+
+TEST_F(GuardedSourceTest, AServerThatFailsTheSecondQuestionTooIsCondemned) {
+  Make({});
+  const auto first = Ask("A");
+  server_->Give("A", Dead());
+  const auto waiting = Ask("B");
+  Pass(0);
+  ASSERT_TRUE(server_->Give("collections", Dead()));
+  Pass(500);
+  ASSERT_TRUE(server_->Give("collections", Dead()));
+  EXPECT_EQ(state(), State::kOffline);
+  EXPECT_EQ(CodeOf(waiting), Errc::kUnreachable);
 }
 
 TEST_F(GuardedSourceTest, ADeadServerIsAskedOnceMoreAndThenNobodyWaits) {
