@@ -39,8 +39,13 @@ std::optional<StoredListing> CatalogContext::ReadListing(const DirectoryKey& key
 void CatalogContext::Publish(DirectoryWrite& committed) {
   listings.Forget(committed.TakeTouched());
   if (committed.removed_any()) ClearRemoved();
-  if (!listener) return;
-  for (const auto& change : committed.TakeChanges()) listener(change);
+  for (const auto& change : committed.TakeChanges()) {
+    if (!change.removed.empty())
+      LogInfo("{}: {} {} gone from the archive: {}{}", change.directory.Text(),
+              change.removed.size(), change.removed.size() == 1 ? "name is" : "names are",
+              change.removed.front(), change.removed.size() == 1 ? "" : ", ...");
+    if (listener) listener(change);
+  }
 }
 
 void CatalogContext::ClearNext() {

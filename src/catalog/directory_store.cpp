@@ -7,6 +7,7 @@
 
 #include "tciafs/catalog/names.h"
 #include "tciafs/util/fault_point.h"
+#include "tciafs/util/log.h"
 
 namespace tciafs::catalog {
 namespace {
@@ -319,6 +320,8 @@ Result<Replaced> DirectoryWrite::Replace(const ObjectPath& directory, const Dire
     TCIAFS_TRY(Remove(key, directory.level, name));
   }
 
+  if (missing > 0)
+    LogDebug("{}: the answer lacks {} that go if a later one does, too", directory.Text(), missing);
   const bool differs = !change.added.empty() || !change.removed.empty() || !change.changed.empty();
   const bool confirmed_by_repetition = listed_before && old.empty() && !terms.confirmed &&
                                        state.fetched_at_ms > 0 &&

@@ -96,11 +96,13 @@ OUTAGES = [
     Outage("everything: 503", FAILED, lambda c: _everything("status", code=503)),
     Outage("everything: 502 as html", FAILED, lambda c: _everything("html", code=502)),
     Outage("everything stalls", SILENT, lambda c: _everything("stall_before_head")),
-    Outage("lists: 500", set(), lambda c: [row(e, "status", -1, code=500) for e in LISTS]),
+    # A server that does not tell its collections counts as one that does not answer: what is not
+    # cached is refused for that time.
+    Outage("lists: 500", {"EIO"}, lambda c: [row(e, "status", -1, code=500) for e in LISTS]),
     # A second answer confirms the first: then the names are gone until the archive lists them again.
     Outage("lists: nothing", {"ENOENT", "ESTALE"}, lambda c: [row(e, "empty", -1) for e in LISTS],
            operations=None),
-    Outage("lists stall", set(), lambda c: [row(e, "stall_before_head", -1) for e in LISTS]),
+    Outage("lists stall", {"EIO"}, lambda c: [row(e, "stall_before_head", -1) for e in LISTS]),
 ]
 
 
