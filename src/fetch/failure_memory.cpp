@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "fetch/limits.h"
+#include "tciafs/fetch/limits.h"
 
 namespace tciafs::fetch {
 

@@ -6,7 +6,7 @@
 
 #include <utility>
 
-#include "fetch/limits.h"
+#include "tciafs/fetch/limits.h"
 #include "tciafs/util/log.h"
 #include "tciafs/util/text.h"
 

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "fetch/limits.h"
+#include "tciafs/fetch/limits.h"
 #include "tciafs/util/bytes.h"
 #include "tciafs/util/hash.h"
 #include "tciafs/util/log.h"

@@ -23,9 +23,9 @@
 #include <utility>
 
 #include "fetch/fetch_core.h"
-#include "fetch/limits.h"
 #include "fetch/series_download.h"
 #include "fetch/waiters.h"
+#include "tciafs/fetch/limits.h"
 #include "tciafs/util/mutex.h"
 
 namespace tciafs::fetch {

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "fetch/limits.h"
+#include "tciafs/fetch/limits.h"
 #include "tciafs/util/text.h"
 
 namespace tciafs::fetch {

@@ -9,6 +9,7 @@
 
 #include "tciafs/cache/block_cache.h"
 #include "tciafs/fetch/fetcher.h"
+#include "tciafs/fetch/limits.h"
 #include "tciafs/source/source.h"
 #include "tciafs/util/clock.h"
 #include "tciafs/util/executor.h"
@@ -25,7 +26,7 @@ struct FetchOptions {
   int64_t failure_memory_ms = 10'000;
   // A broken download is not begun again once nothing has come of it for so long.
   int64_t stall_ms = 60'000;
-  size_t waiters_max = 100'000;
+  size_t waiters_max = kWaitersMax;
 };
 
 std::unique_ptr<Fetcher> CreateSeriesFetcher(const FetchOptions& options,

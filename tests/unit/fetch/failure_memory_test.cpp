@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <string>
 
-#include "fetch/limits.h"
 #include "support/fakes.h"
+#include "tciafs/fetch/limits.h"
 
 namespace tciafs::fetch {
 namespace {

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <string>
 
-#include "fetch/limits.h"
+#include "tciafs/fetch/limits.h"
 #include "unit/fetch/fetcher_fixture.h"
 
 namespace tciafs::fetch {

@@ -7,7 +7,7 @@
 #include <memory>
 #include <string>
 
-#include "fetch/limits.h"
+#include "tciafs/fetch/limits.h"
 #include "unit/fetch/fetcher_fixture.h"
 
 namespace tciafs::fetch {

@@ -3,6 +3,7 @@
 #include "tciafs/fetch/series_fetcher.h"
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <memory>
 #include <stop_token>
@@ -10,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "fetch/limits.h"
+#include "tciafs/fetch/limits.h"
 #include "unit/fetch/fetcher_fixture.h"
 
 namespace tciafs::fetch {
@@ -681,6 +682,20 @@ TEST_F(SeriesFetcherTest, WaitersAreBounded) {
   EXPECT_TRUE(Read(target, "c")->failed(Errc::kUnavailable));
   first->stop.request_stop();
   EXPECT_EQ(Read(target, "c")->calls, 0);
+}
+
+TEST_F(SeriesFetcherTest, ManyWaitersTakeLittleMemory) {
+  constexpr int kReaders = 10'000;
+  const auto target = Target(kReaders, kReaders);
+  std::vector<AnswerPtr> readers = {Read(target, "1.0")};
+  readers.reserve(kReaders);
+  const size_t before_bytes = ::mallinfo2().uordblks;
+  for (int i = 1; i < kReaders; ++i) readers.push_back(Read(target, "1." + std::to_string(i)));
+  const size_t after_bytes = ::mallinfo2().uordblks;
+  EXPECT_LT(after_bytes, before_bytes + size_t{kReaders} * 2048);
+  EXPECT_EQ(source_.streams(), 1u);
+  fetcher_->Shutdown();
+  for (const auto& reader : readers) EXPECT_TRUE(reader->failed(Errc::kCancelled));
 }
 
 TEST_F(SeriesFetcherTest, ShutdownCancelsEverybodyAndLetsGoOfTheCache) {

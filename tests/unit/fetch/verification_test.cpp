@@ -6,7 +6,7 @@
 
 #include <limits>
 
-#include "fetch/limits.h"
+#include "tciafs/fetch/limits.h"
 
 namespace tciafs::fetch {
 namespace {

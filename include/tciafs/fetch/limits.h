@@ -38,6 +38,10 @@ inline constexpr int64_t kExcessInstancesMax = 1'000;
 inline constexpr int64_t kUnannouncedBytesMax = int64_t{1} << 40;
 inline constexpr int64_t kUnannouncedInstancesMax = 1'000'000;
 
+// Readers that wait, of all series together: more threads than most machines allow. Each is an
+// object of below 2 KiB, and no thread here.
+inline constexpr size_t kWaitersMax = 100'000;
+
 inline constexpr size_t kFailuresMax = 10'000;  // remembered; the oldest go first
 inline constexpr int64_t kTimeOutMemoryMs = 1'000;
 // An instance the archive keeps leaving out is asked for ever less often, down to this.
