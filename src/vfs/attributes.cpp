@@ -47,7 +47,8 @@ std::string_view SizeOriginName(SizeOrigin origin) {
 InstanceSize ChooseSize(const SizeFacts& facts, UnknownSize policy) {
   if (facts.exact_bytes >= 0) return {facts.exact_bytes, SizeOrigin::kExact};
   if (facts.advertised_bytes > 0) return {facts.advertised_bytes, SizeOrigin::kAdvertised};
-  if (facts.series_instances == 1 && facts.series_bytes > 0)
+  const bool sensible = facts.series_bytes > 0 && facts.series_bytes <= kEstimateBytesMax;
+  if (facts.series_instances == 1 && sensible)
     return {facts.series_bytes, SizeOrigin::kAdvertised};
   if (policy == UnknownSize::kZero) return {0, SizeOrigin::kEstimated};
   return {Estimate(facts), SizeOrigin::kEstimated};

@@ -6,6 +6,8 @@
 
 #include <gmock/gmock.h>
 
+#include "catalog/request_memory.h"
+#include "tciafs/catalog/limits.h"
 #include "tciafs/catalog/names.h"
 #include "unit/catalog/catalog_fixture.h"
 
@@ -651,6 +653,35 @@ TEST_F(CatalogLimits, SeriesOfOneAnswer) {
   EXPECT_EQ(Names(p0_.Child("1.0", 0)).size(), 3u);
   Fill(archive(), "D", 1, 4);
   EXPECT_EQ(List(root_.Child("D", 0).Child("P0000", 0)).error().code, Errc::kUnavailable);
+}
+
+TEST_F(CatalogLimits, RenewalsBehind) {
+  constexpr auto kCollections = static_cast<int>(kRenewalsBehindMax) + 1;
+  const auto path = [&](int number) { return root_.Child("C" + std::to_string(number), 0); };
+  for (int i = 0; i < kCollections; ++i) {
+    Fill(archive(), "C" + std::to_string(i), 1, 1);
+    EXPECT_EQ(Names(path(i)).size(), 1u);
+  }
+  EXPECT_EQ(archive().calls().patients, kCollections);
+  Advance(options_.ttl_ms + 1);
+  archive().HoldAnswers();
+  for (int i = 0; i < kCollections; ++i) EXPECT_EQ(Names(path(i)).size(), 1u) << "stale, at once";
+  EXPECT_EQ(archive().calls().patients, kCollections + static_cast<int>(kRenewalsBehindMax));
+  archive().HoldAnswers(false);
+  archive().Release();
+  Drain();
+  EXPECT_EQ(Names(path(kCollections - 1)).size(), 1u);
+  EXPECT_EQ(archive().calls().patients, 2 * kCollections) << "the next access asks";
+}
+
+TEST_F(CatalogLimits, FailuresRemembered) {
+  FailureMemory failures(3);
+  const auto key = [](int number) { return RootKey(std::to_string(number)); };
+  for (int i = 0; i < 3; ++i) failures.Remember(key(i), {Errc::kTimedOut, "late"}, 1, 1'000);
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(failures.Last(key(i))) << i;
+  failures.Remember(key(3), {Errc::kTimedOut, "late"}, 1, 1'000);
+  EXPECT_FALSE(failures.Last(key(0))) << "the oldest goes";
+  for (int i = 1; i <= 3; ++i) EXPECT_TRUE(failures.Last(key(i))) << i;
 }
 
 TEST_F(CatalogLimits, InstancesOfOneAnswer) {

@@ -6,6 +6,8 @@
 
 #include <limits>
 
+#include "vfs/limits.h"
+
 namespace tciafs::vfs {
 namespace {
 
@@ -36,6 +38,9 @@ TEST(ChooseSize, SurvivesNonsense) {
   EXPECT_GT(choose({-1, -1, kMax, 2}).bytes, 0);
   EXPECT_LT(choose({-1, -1, kMax, 2}).bytes, kMax / 2);
   EXPECT_GT(choose({-1, -1, 1, kMax}).bytes, 0);
+  EXPECT_EQ(choose({-1, -1, kEstimateBytesMax - 4096, 1}).bytes, kEstimateBytesMax - 4096);
+  EXPECT_EQ(choose({-1, -1, kEstimateBytesMax, 1}).bytes, kEstimateBytesMax);
+  EXPECT_EQ(choose({-1, -1, kEstimateBytesMax + 1, 1}).bytes, kEstimateBytesMax);
 }
 
 TEST(ChooseSize, ZeroOnlyForGuesses) {
