@@ -13,10 +13,10 @@
 // Calls of one object that fail (kUnavailable, kTimedOut) may be the object's fault: they raise a
 // suspicion, and the server is asked the cheapest question there is, for its collections. If that
 // fails too, several times in a row, or is not answered in time, the server counts as offline, and
-// calls that wait for it are ended. Where the server itself asks for patience (kThrottled) it gets it at once. An offline
-// server is asked again after pauses that double, or when it said so, and the first answer to
-// anything ends the matter. When nobody has wanted anything of it for long, it is left alone; the
-// next call is then let through, and waits no longer than the question.
+// calls that wait for it are ended. Where the server itself asks for patience (kThrottled) it gets
+// it at once. An offline server is asked again after pauses that double, or when it said so, and
+// the first answer to anything ends the matter. When nobody has wanted anything of it for long, it
+// is left alone; the next call is then let through, and waits no longer than the question.
 //
 // Becoming offline and coming back are logged once each. Thread-safe, and as a Source: callbacks
 // may come before the call returns. The references are borrowed and outlive it.
