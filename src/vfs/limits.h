@@ -7,7 +7,8 @@
 // Nodes, open files and open directories have no limit here: the kernel holds an object of its own
 // for each, and bounds them by its memory (nodes), by fs.file-max and by each program's
 // RLIMIT_NOFILE. The descriptors behind open files are shared by all who read the same instance;
-// they end at our own RLIMIT_NOFILE, which is raised as far as it goes.
+// they end at our own RLIMIT_NOFILE, which is raised as far as it goes. Open directories share the
+// listing they were opened with; one that holds on to an old listing keeps its memory.
 #pragma once
 
 #include <cstddef>
