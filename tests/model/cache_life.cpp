@@ -131,7 +131,8 @@ bool CacheWorld::MustSurvive(int series, const std::string& sop, const ModelSeri
   const auto a = after.instances.find(sop);
   if (before.version != after.version || b == before.instances.end() ||
       a == after.instances.end() || !b->second.cached || !a->second.cached ||
-      b->second.incarnation != a->second.incarnation || b->second.lost || !b->second.firm)
+      b->second.incarnation != a->second.incarnation || b->second.lost || b->second.doubtful ||
+      !b->second.firm)
     return false;
   if (!power_cut_) return true;
   const std::string path = DataFile(series, sop);
@@ -169,6 +170,7 @@ void CacheWorld::Resync(int series, const ModelSeries& before, const ModelSeries
     found.cached = instance.cached;
     found.firm = true;
     found.doubtful = found.doubtful || suspect_ || power_cut_;
+    if (power_cut_) found.lost = false;  // a file one byte too long may have been cut to its size
     now.instances[sop] = found;
   }
   for (const auto& [sop, instance] : before.instances) {

@@ -73,7 +73,10 @@ std::string CacheWorld::Run(const std::vector<Op>& ops) {
     if (failure_.empty() && disk_.copied) AfterCrash(before);
     if (!failure_.empty()) break;
   }
+  const ModelState before = state_;
+  effects_ = {};
   if (failure_.empty()) Reopen();
+  if (failure_.empty()) Compare(before);
   if (failure_.empty()) ReadAll();
   return failure_.empty() ? "" : failure_ + "\n" + trace_;
 }
@@ -537,7 +540,7 @@ int main() {
   tciafs::model::ModelSpec spec;
   spec.name = "cache";
   spec.kinds = tciafs::model::CacheWorld::Kinds();
-  spec.runs = 60;
+  spec.runs = 150;
   spec.length = 100;
   spec.run = [](const std::vector<tciafs::model::Op>& ops) {
     return tciafs::model::CacheWorld().Run(ops);

@@ -7,8 +7,8 @@
 //
 // By default kept seeds (seeds.txt) run first, then a fixed block of seeds (kFirstSeed in
 // runner.cpp): the same each time, so that a failure is of the change at hand. New faults are found
-// by fresh seeds; one that fails is kept in seeds.txt. A failure prints the line that runs it again,
-// is shrunk for a minute at most, and prints the shortest sequence found. Environment:
+// by fresh seeds; one that fails is kept in seeds.txt. A failure prints the line that runs it
+// again, is shrunk for a minute at most, and prints the shortest sequence found. Environment:
 //   TCIAFS_MODEL_SEED    runs this one case only; "random": fresh seeds in place of the fixed ones
 //   TCIAFS_MODEL_RUNS    so many fresh seeds
 //   TCIAFS_MODEL_LENGTH  the longest sequence

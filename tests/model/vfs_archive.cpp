@@ -171,19 +171,35 @@ void ModelSource::ReleaseStopped() {
 }
 
 template <typename T>
-void ModelSource::AnswerRows(std::stop_token stop, Callback<std::vector<T>> done,
-                             std::function<std::vector<T>()> rows) {
-  Answer(stop, [this, stop, done = std::move(done), rows = std::move(rows)] {
+void ModelSource::AnswerRows(std::set<source::CollectionId> collections, std::stop_token stop,
+                             Callback<std::vector<T>> done, std::function<std::vector<T>()> rows) {
+  Answer(stop, [this, collections = std::move(collections), stop, done = std::move(done),
+                rows = std::move(rows)] {
     if (stop.stop_requested()) return done(Fail(Errc::kCancelled, "stopped"));
     if (mood == Mood::kFails) return done(Fail(Errc::kUnavailable, "the server is down"));
     std::vector<T> answer = rows();
-    if (mood == Mood::kEmpty || mood == Mood::kShort) on_bad_answer();
+    for (const auto& collection : collections)
+      if (mood == Mood::kEmpty || mood == Mood::kShort || Lacks(collection))
+        on_bad_answer(collection);
     if (mood == Mood::kEmpty) answer.clear();
     if (mood == Mood::kShort)
       answer.erase(answer.begin() + static_cast<std::ptrdiff_t>((answer.size() + 1) / 2),
                    answer.end());
     done(std::move(answer));
   });
+}
+
+bool ModelSource::Lacks(const source::CollectionId& collection) const {
+  for (int i = 0; i < kSlots; ++i) {
+    const Slot& slot = archive_.slot(i);
+    if (slot.server() != server_ || (!collection.empty() && slot.collection() != collection))
+      continue;
+    const auto instances = static_cast<size_t>(slot.instances(slot.version));
+    if (!slot.present ||
+        (!collection.empty() && instances < archive_.NamesEver(slot.path()).size()))
+      return true;
+  }
+  return false;
 }
 
 std::vector<const Slot*> ModelSource::Slots(const source::CollectionId& collection) const {
@@ -199,41 +215,45 @@ std::vector<const Slot*> ModelSource::Slots(const source::CollectionId& collecti
 
 void ModelSource::ListCollections(std::stop_token stop,
                                   Callback<std::vector<source::CollectionRecord>> done) {
-  AnswerRows<source::CollectionRecord>(std::move(stop), std::move(done), [this] {
-    std::vector<source::CollectionRecord> rows;
-    for (const Slot* slot : Slots({}))
-      if (rows.empty() || rows.back().collection != slot->collection())
-        rows.push_back({slot->collection()});
-    return rows;
-  });
+  AnswerRows<source::CollectionRecord>(
+      {source::CollectionId()}, std::move(stop), std::move(done), [this] {
+        std::vector<source::CollectionRecord> rows;
+        for (const Slot* slot : Slots({}))
+          if (rows.empty() || rows.back().collection != slot->collection())
+            rows.push_back({slot->collection()});
+        return rows;
+      });
 }
 
 void ModelSource::ListPatients(const source::CollectionId& collection, std::stop_token stop,
                                Callback<std::vector<source::PatientRecord>> done) {
-  AnswerRows<source::PatientRecord>(std::move(stop), std::move(done), [this, collection] {
-    std::vector<source::PatientRecord> rows;
-    for (const Slot* slot : Slots(collection))
-      if (rows.empty() || rows.back().patient != slot->patient())
-        rows.push_back({collection, slot->patient(), {{"PatientSex", "F", false}}});
-    return rows;
-  });
+  AnswerRows<source::PatientRecord>(
+      {collection}, std::move(stop), std::move(done), [this, collection] {
+        std::vector<source::PatientRecord> rows;
+        for (const Slot* slot : Slots(collection))
+          if (rows.empty() || rows.back().patient != slot->patient())
+            rows.push_back({collection, slot->patient(), {{"PatientSex", "F", false}}});
+        return rows;
+      });
 }
 
 void ModelSource::ListPatientSeries(const source::CollectionId& collection,
                                     const source::PatientId& patient, std::stop_token stop,
                                     Callback<std::vector<source::SeriesRecord>> done) {
-  AnswerRows<source::SeriesRecord>(std::move(stop), std::move(done), [this, collection, patient] {
-    std::vector<source::SeriesRecord> rows;
-    for (const Slot* slot : Slots(collection))
-      if (slot->patient() == patient) rows.push_back(slot->Record());
-    return rows;
-  });
+  AnswerRows<source::SeriesRecord>({collection}, std::move(stop), std::move(done),
+                                   [this, collection, patient] {
+                                     std::vector<source::SeriesRecord> rows;
+                                     for (const Slot* slot : Slots(collection))
+                                       if (slot->patient() == patient)
+                                         rows.push_back(slot->Record());
+                                     return rows;
+                                   });
 }
 
 void ModelSource::ListCollectionSeries(const source::CollectionId& collection, std::stop_token stop,
                                        source::SeriesBatch batch, Callback<void> done) {
   AnswerRows<source::SeriesRecord>(
-      std::move(stop),
+      {collection}, std::move(stop),
       [batch = std::move(batch), done = std::move(done)](auto rows) {
         if (!rows) return done(Fail(rows.error()));
         if (auto status = batch(std::move(*rows)); !status) return done(status);
@@ -248,8 +268,10 @@ void ModelSource::ListCollectionSeries(const source::CollectionId& collection, s
 
 void ModelSource::ListInstances(std::vector<source::SeriesQuery> series, std::stop_token stop,
                                 Callback<std::vector<source::InstanceListing>> done) {
+  std::set<source::CollectionId> collections;
+  for (const auto& query : series) collections.insert(query.collection);
   AnswerRows<source::InstanceListing>(
-      std::move(stop), std::move(done), [this, series = std::move(series)] {
+      std::move(collections), std::move(stop), std::move(done), [this, series = std::move(series)] {
         std::vector<source::InstanceListing> rows;
         for (const auto& query : series) {
           for (const Slot* slot : Slots(query.collection)) {

@@ -71,8 +71,9 @@ class ModelSource final : public source::Source {
   Mood mood = Mood::kWell;
   bool holding = false;
   bool sizes_drift = false;  // the second instance is announced a few bytes longer than it is
-  std::function<void()> on_bad_answer = [] {};  // one that lacks what the archive has
-  int streams = 0;                              // begun
+  // An answer of this collection, or of all of them (""), that may lack what was listed before.
+  std::function<void(const source::CollectionId&)> on_bad_answer = [](const auto&) {};
+  int streams = 0;  // begun
 
   size_t held() const { return held_.size(); }
   void Release(size_t index);  // one of the answers held
@@ -107,8 +108,9 @@ class ModelSource final : public source::Source {
 
   void Answer(std::stop_token stop, Task answer);
   template <typename T>
-  void AnswerRows(std::stop_token stop, Callback<std::vector<T>> done,
-                  std::function<std::vector<T>()> rows);
+  void AnswerRows(std::set<source::CollectionId> collections, std::stop_token stop,
+                  Callback<std::vector<T>> done, std::function<std::vector<T>()> rows);
+  bool Lacks(const source::CollectionId& collection) const;  // something it had once
   std::vector<const Slot*> Slots(const source::CollectionId& collection) const;
   void Send(const std::shared_ptr<Stream>& stream);
 

@@ -34,9 +34,10 @@ size_t ServerOf(const catalog::ObjectPath& directory, const std::string& name) {
 VfsWorld::VfsWorld() {
   for (size_t server = 0; server < kServers; ++server) {
     sources_.push_back(std::make_unique<ModelSource>(server, archive_, executor_));
-    sources_.back()->on_bad_answer = [this] {
-      last_bad_ms_ = clock_.MonotonicMs();
-      if (first_bad_ms_ < 0) first_bad_ms_ = last_bad_ms_;
+    sources_.back()->on_bad_answer = [this](const source::CollectionId& collection) {
+      BadAnswers& bad = bad_answers_[collection.text()];
+      bad.last_ms = clock_.MonotonicMs();
+      if (bad.first_ms < 0) bad.first_ms = bad.last_ms;
     };
   }
   cache_options_.directory = temp_.File("images");
@@ -187,7 +188,7 @@ void VfsWorld::OnEntry(vfs::NodeId parent, const Path& directory, const std::str
   const std::string where = directory.Text() + "/" + name;
   const auto names = archive_.Names(directory);
   if (reply.node == 0) {
-    Expect(!Owes() || owed_[directory.Text()].count(name) == 0,
+    Expect(!Owes(directory) || owed_[directory.Text()].count(name) == 0,
            where + " was listed, the archive has it, and it is said not to exist");
     Expect(disturbed_ || names.count(name) == 0, where + " is said not to exist");
     return;
@@ -201,7 +202,7 @@ void VfsWorld::OnEntry(vfs::NodeId parent, const Path& directory, const std::str
   Expect(was == text, text + " is a node that was " + was);
   if (is_new)
     for (const auto& [other, known] : inodes_)
-      Expect(other == reply.node || known.path != path, text + " has two nodes");
+      Expect(other == reply.node || known.path != path || MayPart(known), text + " has two nodes");
   Expect(archive_.NamesEver(directory).count(name) != 0, text + " exists, and never did");
   const bool is_file = path.level == catalog::Level::kInstance;
   Expect((reply.attributes.type == vfs::NodeType::kFile) == is_file, text + " is of another type");
@@ -229,6 +230,7 @@ void VfsWorld::OnOpened(vfs::NodeId node, const vfs::OpenReply& reply) {
   Inode& inode = inodes_.at(node);
   const std::string text = inode.path.Text();
   ++inode.busy;
+  inode.was_open = true;
   OpenFile file;
   file.node = node;
   const auto [number, instance] = archive_.Find(inode.path);
@@ -288,7 +290,18 @@ void VfsWorld::OnRead(uint64_t handle, int64_t offset, int64_t size_bytes,
   inode.page_versions = pages;
 }
 
-bool VfsWorld::Owes() const { return last_bad_ms_ - first_bad_ms_ < kPauseMs; }
+bool VfsWorld::MayPart(const Inode& inode) const {
+  const int number = archive_.Find(inode.path).first;
+  return inode.was_open && number >= 0 && archive_.slot(number).versions.size() > 1;
+}
+
+bool VfsWorld::Owes(const Path& directory) const {
+  const auto few = [&](const std::string& collection) {
+    const auto bad = bad_answers_.find(collection);
+    return bad == bad_answers_.end() || bad->second.last_ms - bad->second.first_ms < kPauseMs;
+  };
+  return few("") && few(directory.collection.text());
+}
 
 void VfsWorld::StopOwing() {
   for (int i = 0; i < kSlots; ++i) {
@@ -310,7 +323,8 @@ void VfsWorld::StopOwing() {
   }
 }
 
-void VfsWorld::CheckListing(const Path& directory, const std::vector<std::string>& names) {
+void VfsWorld::CheckListing(const Path& directory, const OpenDirectory& opened) {
+  const std::vector<std::string>& names = opened.names;
   const std::string text = directory.Text();
   Expect(names.size() >= 2 && names[0] == "." && names[1] == "..", text + ": no . and ..");
   if (!failure_.empty()) return;
@@ -324,9 +338,9 @@ void VfsWorld::CheckListing(const Path& directory, const std::vector<std::string
   const std::set<std::string> set(listed.begin(), listed.end());
   Expect(disturbed_ || set == now, text + " is not listed as it is");
   auto& owed = owed_[text];
-  if (Owes())
+  if (Owes(directory))
     for (const std::string& name : owed)
-      Expect(set.count(name) != 0,
+      Expect(set.count(name) != 0 || opened.owed.count(name) == 0,
              text + " does not list " + name + " any more, which the archive still has");
   owed.clear();
   for (const std::string& name : listed)
@@ -383,10 +397,10 @@ void VfsWorld::Calm() {
   archive_.NoteNames();
   Pass(100'000);
   for (const auto& pending : pending_) Expect(pending->answered, pending->what + " hangs");
-  if (!Owes()) owed_.clear();  // gone already, and perhaps not listed since
-  first_bad_ms_ = last_bad_ms_ = -1;
   while (!directories_.empty() && failure_.empty())
     while (ReadOn(directories_.begin()->first, 100, false)) continue;
+  owed_.clear();  // what two answers took away may not have been listed since
+  bad_answers_.clear();
   for (const auto& [handle, file] : files_) {
     fs_->Release(handle);
     --inodes_.at(file.node).busy;

@@ -171,7 +171,7 @@ bool VfsWorld::ReadOn(uint64_t handle, size_t entries, bool with_attributes) {
   const Status status = fs_->ReadDirectory(handle, directory.offset, with_attributes, emit);
   Expect(status.has_value(), path.Text() + ": an open directory cannot be read");
   if (taken == entries && status) return true;
-  CheckListing(path, directory.names);
+  CheckListing(path, directory);
   fs_->ReleaseDirectory(handle);
   --inodes_.at(directory.node).busy;
   directories_.erase(handle);
@@ -246,7 +246,7 @@ void VfsWorld::ReadXattrs(const Op& op) {
 // What is said to be here can be read whatever the servers do.
 void VfsWorld::ReadOffline(const Op& op) {
   const vfs::NodeId node = PickNode(op.a, 5);
-  if (node == 0 || files_.size() >= kFilesMax) return;
+  if (node == 0 || files_.size() >= kFilesMax || MayPart(inodes_.at(node))) return;
   const auto cached = fs_->GetXattr(node, "user.tcia.cached");
   if (!cached || *cached != "1") return;
   std::vector<Mood> moods;
@@ -313,7 +313,9 @@ void VfsWorld::StartOpenDirectory(vfs::NodeId node) {
   std::stop_token stop;
   auto done = Awaited<vfs::OpenReply>("opendir", node, stop, [this, node](auto reply) {
     if (!reply) return CheckError("opendir", reply.error());
-    directories_[reply->handle].node = node;
+    OpenDirectory& opened = directories_[reply->handle];
+    opened.node = node;
+    opened.owed = owed_[inodes_.at(node).path.Text()];
     ++inodes_.at(node).busy;
   });
   fs_->OpenDirectory(node, stop, std::move(done));
@@ -345,7 +347,7 @@ int main() {
   tciafs::model::ModelSpec spec;
   spec.name = "vfs";
   spec.kinds = tciafs::model::VfsWorld::Kinds();
-  spec.runs = 40;
+  spec.runs = 200;
   spec.length = 150;
   spec.run = [](const std::vector<tciafs::model::Op>& ops) {
     return tciafs::model::VfsWorld().Run(ops);

@@ -49,6 +49,7 @@ class VfsWorld {
     int64_t believed_until_ms = 0;
     std::set<int> page_versions;  // the pages held may be of these; empty: there are none
     bool has_pages = false;
+    bool was_open = false;
   };
   struct OpenFile {
     vfs::NodeId node = 0;
@@ -59,6 +60,7 @@ class VfsWorld {
     vfs::NodeId node = 0;
     uint64_t offset = 0;
     std::vector<std::string> names;  // read so far
+    std::set<std::string> owed;      // when it was opened
   };
   struct Pending {
     std::string what;
@@ -106,14 +108,17 @@ class VfsWorld {
   void OnAttributes(vfs::NodeId node, const vfs::Attributes& attributes, int64_t valid_for_ms);
   void OnOpened(vfs::NodeId node, const vfs::OpenReply& reply);
   void OnRead(uint64_t handle, int64_t offset, int64_t size_bytes, const vfs::ReadReply& reply);
-  void CheckListing(const Path& directory, const std::vector<std::string>& names);
+  void CheckListing(const Path& directory, const OpenDirectory& opened);
   void CheckError(const std::string& what, const Error& error);
   void CheckInode(const Path& path, uint64_t inode);
   std::optional<int64_t> Believed(const Inode& inode) const;
   vfs::NodeId PickNode(int number, int level) const;  // level -1: any
   vfs::NodeId NodeOf(const Path& path);               // looks it up; 0 if it cannot be
-  bool Owes() const;  // two bad answers some time apart may take a name away
-  void StopOwing();   // names the archive has dropped
+  // What replaces the content of a file that is open gets a node of its own.
+  bool MayPart(const Inode& inode) const;
+  // Two answers some time apart that lack a name may take it away.
+  bool Owes(const Path& directory) const;
+  void StopOwing();  // names the archive has dropped
 
   // --- the end (vfs_kernel.cpp)
   void Calm();
@@ -142,8 +147,11 @@ class VfsWorld {
   // By directory: names an answer has shown and that the archive has never been without since.
   std::map<std::string, std::set<std::string>> owed_;
   std::map<vfs::NodeId, std::string> nodes_ever_;  // of this mount
-  int64_t first_bad_ms_ = -1;                      // answers that lacked something, first and last
-  int64_t last_bad_ms_ = -1;
+  struct BadAnswers {                              // that lacked something: the first and the last
+    int64_t first_ms = -1;
+    int64_t last_ms = -1;
+  };
+  std::map<std::string, BadAnswers> bad_answers_;  // by collection; "": of the list of these
   bool disturbed_ = false;  // something has failed or changed: errors are to be expected
   bool calm_ = false;       // the last look at everything, where nothing is forgiven
   std::vector<std::string> last_names_;
