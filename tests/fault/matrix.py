@@ -41,14 +41,8 @@ import urllib.request
 import harness
 
 
-def _is_sanitized():
-    with open(harness.PROGRAM, "rb") as program:
-        code = program.read()
-    return any(name in code for name in (b"__asan_init", b"__tsan_init"))
-
-
 # A sanitized program is several times slower and larger.
-SANITIZED = _is_sanitized()
+SANITIZED = harness.is_sanitized()
 SLOWDOWN = 4 if SANITIZED else 1
 WORKERS = int(os.environ.get("TCIAFS_FAULT_WORKERS", "10" if SANITIZED else "28"))
 SANITIZER_SETTINGS = {name: os.environ.get(name) for name in harness.SANITIZER_OPTIONS}

@@ -237,6 +237,13 @@ def clean_environment(extra=None):
     return kept
 
 
+def is_sanitized():
+    """Whether the program was built with a sanitizer."""
+    with open(PROGRAM, "rb") as program:
+        code = program.read()
+    return any(name in code for name in (b"__asan_init", b"__tsan_init"))
+
+
 def _restore_environment(name, value):
     if value is None:
         os.environ.pop(name, None)
