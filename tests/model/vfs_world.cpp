@@ -272,8 +272,31 @@ void VfsWorld::Cancel(const Op& op) {
   Expect(chosen->answered, chosen->what + " goes on though it was interrupted");
 }
 
+// What is open is replaced, and it is opened once more beside.
+void VfsWorld::ReplaceOpen(const Op& op) {
+  auto at = files_.begin();
+  std::advance(at, op.a % static_cast<int>(files_.size()));
+  const vfs::NodeId node = at->second.node;
+  const Path path = inodes_.at(node).path;
+  Slot& slot = archive_.slot(archive_.Find(path).first);
+  if (slot.version + 1 >= kVersionsMax) return;
+  slot.versions.insert(++slot.version);
+  slot.present = true;
+  archive_.NoteNames();
+  StopOwing();
+  for (int round = 0; round < 2; ++round) {
+    Pass(kLongMs);
+    (void)NodeOf(slot.path());
+  }
+  if (files_.size() < kFilesMax) StartOpen(node);
+  Pass(600);
+  for (const auto& [handle, file] : std::map(files_))
+    if (file.node == node) StartRead(handle, 0, file.size_bytes);
+}
+
 void VfsWorld::ChangeArchive(const Op& op) {
   disturbed_ = true;
+  if (op.c % 4 == 1 && !files_.empty()) return ReplaceOpen(op);
   Slot& slot = archive_.slot(op.a % kSlots);
   switch (op.b % 4) {
     case 0:

@@ -82,6 +82,7 @@ class VfsWorld {
   void ReadXattrs(const Op& op);
   void ReadOffline(const Op& op);
   void Cancel(const Op& op);
+  void ReplaceOpen(const Op& op);
   void ChangeArchive(const Op& op);
   void EvictSeries(const Op& op);
   void Remount();
