@@ -8,6 +8,13 @@
 
 namespace tciafs::fetch {
 
+namespace {
+
+// What failed on this machine says nothing of the archive.
+bool IsLocal(Errc code) { return code == Errc::kInternal || code == Errc::kNoSpace; }
+
+}  // namespace
+
 void FailureMemory::Remember(const cache::SeriesKey& key, const source::SopUid& sop,
                              const source::SeriesVersion& version, const Error& error) {
   if (error.code == Errc::kCancelled || error.code == Errc::kStale) return;
@@ -21,6 +28,7 @@ void FailureMemory::Remember(const cache::SeriesKey& key, const source::SopUid& 
 
 void FailureMemory::RememberLeftOut(const cache::SeriesKey& key, const source::SopUid& sop,
                                     const source::SeriesVersion& version, const Error& error) {
+  if (IsLocal(error.code)) return Remember(key, sop, version, error);
   const int64_t now_ms = clock_.MonotonicMs();
   Name name(key, sop);
   MutexLock lock(mutex_);

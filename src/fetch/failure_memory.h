@@ -32,7 +32,8 @@ class FailureMemory {
   // A cancellation, and a version that was superseded, are not failures: not remembered.
   void Remember(const cache::SeriesKey& key, const source::SopUid& sop,
                 const source::SeriesVersion& version, const Error& error);
-  // A download that healed what it could came to its end without this instance.
+  // A download that healed what it could came to its end without this instance. Where this machine
+  // was the reason (its disk, its memory), it is remembered as any other failure.
   void RememberLeftOut(const cache::SeriesKey& key, const source::SopUid& sop,
                        const source::SeriesVersion& version, const Error& error);
   void Forget(const cache::SeriesKey& key, const source::SopUid& sop);

@@ -95,6 +95,20 @@ TEST(FailureMemory, LeftOutInstanceIsAskedForEverLessOften) {
   }
 }
 
+TEST(FailureMemory, WhatThisMachineFailedAtIsAskedForAgainSoonEachTime) {
+  testing::FakeClock clock;
+  FailureMemory memory(clock, 10'000);
+  const SopUid sop("a");
+  for (const Errc code : {Errc::kInternal, Errc::kNoSpace, Errc::kInternal}) {
+    memory.RememberLeftOut(kKey, sop, kVersion, Error{code, "too many open files"});
+    EXPECT_FALSE(memory.LeftOut(kKey, sop, kVersion));
+    clock.Advance(9'999);
+    EXPECT_TRUE(memory.Recall(kKey, sop, kVersion));
+    clock.Advance(1);
+    EXPECT_FALSE(memory.Recall(kKey, sop, kVersion));
+  }
+}
+
 TEST(FailureMemory, LeftOutIsForgottenBySuccessAndNewVersion) {
   testing::FakeClock clock;
   FailureMemory memory(clock, 100);
