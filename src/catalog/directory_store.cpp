@@ -293,7 +293,9 @@ Result<Replaced> DirectoryWrite::Replace(const ObjectPath& directory, const Dire
   const bool listed_before = state.listed;
   if (rows.empty() && !old.empty()) {
     const bool counting = state.emptied_at_ms > 0 && state.emptied_at_ms <= terms.now_ms;
-    const bool believed = counting && terms.now_ms - state.emptied_at_ms >= terms.ttl_ms &&
+    // An archive without a single collection is an archive that is ill.
+    const bool believed = directory.level != Level::kRoot && counting &&
+                          terms.now_ms - state.emptied_at_ms >= terms.ttl_ms &&
                           terms.healthy_at_ms > state.emptied_at_ms;
     if (!believed) {
       if (counting) return Replaced::kKeptDespiteEmptyAnswer;

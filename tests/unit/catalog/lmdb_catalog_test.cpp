@@ -230,6 +230,20 @@ TEST_F(LmdbCatalog, AnEmptyAnswerDeletesNothingUntilConfirmedByTimeAndHealth) {
   EXPECT_THAT(changes_[0].removed, ElementsAre("P0000", "P0001"));
 }
 
+TEST_F(LmdbCatalog, AnArchiveWithoutACollectionIsNeverBelieved) {
+  Fill(archive(), "C", 2, 1);
+  Names(root_);
+  Names(c_);
+  archive().AnswerEmpty();
+  EXPECT_FALSE(Refresh(root_));
+  archive().Recover();
+  ASSERT_TRUE(Refresh(c_));  // the server is well, as far as it can be told
+  archive().AnswerEmpty();
+  Advance(kTtlMs + 1);
+  EXPECT_EQ(Refresh(root_).error().code, Errc::kUnavailable);
+  EXPECT_THAT(Names(root_), ElementsAre("C"));
+}
+
 TEST_F(LmdbCatalog, ASecondEmptyAnswerTooEarlyIsNotBelieved) {
   Fill(archive(), "C", 2, 1);
   Names(c_);
