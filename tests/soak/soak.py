@@ -47,8 +47,9 @@ REMOUNTS_FROM = 0.6  # of the whole time
 ANY_ERROR = None
 FINDINGS_MAX = 40
 GRACE_S = 40
-# What may come of a name that the archive withdraws for a while.
-GONE = {"ENOENT", "ESTALE"}
+# What may come of a name that the archive withdraws for a while; also because what it held has to be
+# asked for anew once it is back, in the midst of faults.
+GONE = {"ENOENT", "ESTALE", "ETIMEDOUT"}
 GONE_FOR_READERS = {"EIO", "EACCES"}
 ALARMING = re.compile(r"Sanitizer|runtime error:|terminate called|Assertion|stack smashing|double free"
                       r"|corrupted size|\[critical\]")
