@@ -127,7 +127,7 @@ SeriesEntry ReadSeries(fuzz::Reader& in) {
   entry.unsettled = in.Bool();
   for (int64_t* count : {&entry.known, &entry.present, &entry.disk_bytes})
     *count = static_cast<int64_t>(in.Number() >> 1);
-  entry.last_use_ms = static_cast<int64_t>(in.Number());
+  entry.last_use_ms = static_cast<int64_t>(in.Number() >> 2);  // what is larger is refused
   return entry;
 }
 
