@@ -68,6 +68,17 @@ def run(*command, timeout_s=60, check=True, **options):
     return done
 
 
+def end_process(process):
+    """Asks it to end, and makes it."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(WAIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
 class Archive:
     """One NBIA server on loopback."""
 
@@ -97,13 +108,7 @@ class Archive:
         self.control_url = f"{parts.scheme}://{parts.netloc}/_test/"
 
     def stop(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(WAIT_S)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        end_process(self.process)
 
     def end(self):
         self.stop()
@@ -205,13 +210,7 @@ class Mount:
 
     def end(self):
         """Teardown: never hangs, and fails only for a daemon that crashed by itself."""
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(WAIT_S)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        end_process(self.process)
         detach(self.path)
         self._log.close()
         if -self.process.returncode in CRASHES:
