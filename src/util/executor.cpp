@@ -35,6 +35,10 @@ WorkerPool::~WorkerPool() {
   }
   wake_.NotifyAll();
   for (auto& thread : threads_) thread.join();
+  // While the pool can still be posted to: what the tasks own may do so when it goes.
+  std::deque<Task> dropped;
+  MutexLock lock(mutex_);
+  dropped.swap(queue_);
 }
 
 void WorkerPool::Post(Task task) {
@@ -61,6 +65,22 @@ void WorkerPool::Run() {
   }
 }
 
+// What an executor holds of a strand. Where the executor drops it, the strand's tasks are dropped
+// too: one that owns its strand would otherwise keep both for ever.
+class Strand::Turn {
+ public:
+  explicit Turn(std::shared_ptr<Strand> strand) : strand_(std::move(strand)) {}
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  ~Turn() {
+    if (strand_) strand_->DropTasks();
+  }
+  void Take() { std::exchange(strand_, nullptr)->RunNext(); }
+
+ private:
+  std::shared_ptr<Strand> strand_;
+};
+
 std::shared_ptr<Strand> Strand::Create(Executor& executor) {
   return std::shared_ptr<Strand>(new Strand(executor));
 }
@@ -72,7 +92,18 @@ void Strand::Post(Task task) {
     if (running_) return;
     running_ = true;
   }
-  executor_.Post([self = shared_from_this()] { self->RunNext(); });
+  AskForTurn();
+}
+
+void Strand::AskForTurn() {
+  executor_.Post([turn = std::make_shared<Turn>(shared_from_this())] { turn->Take(); });
+}
+
+void Strand::DropTasks() {
+  std::deque<Task> dropped;
+  MutexLock lock(mutex_);
+  dropped.swap(queue_);
+  running_ = false;
 }
 
 // One task per turn, so that strands share the executor's threads fairly.
@@ -92,7 +123,7 @@ void Strand::RunNext() {
       return;
     }
   }
-  executor_.Post([self = shared_from_this()] { self->RunNext(); });
+  AskForTurn();
 }
 
 TimerThread::TimerThread() : thread_([this] { Run(); }) {}
@@ -104,12 +135,17 @@ TimerThread::~TimerThread() {
   }
   wake_.NotifyAll();
   thread_.join();
+  std::map<std::pair<int64_t, TimerId>, Task> dropped;  // while timers can still be cancelled
+  MutexLock lock(mutex_);
+  dropped.swap(timers_);
+  due_ms_.clear();
 }
 
 Scheduler::TimerId TimerThread::After(int64_t delay_ms, Task task) {
   TimerId id = 0;
   {
     MutexLock lock(mutex_);
+    if (stopping_) return id;
     id = next_id_++;
     const int64_t due = SteadyMs() + std::max<int64_t>(delay_ms, 0);
     timers_.emplace(std::pair{due, id}, std::move(task));

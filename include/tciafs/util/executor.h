@@ -11,8 +11,8 @@
 //   Scheduler    runs a task later; TimerThread is the real one
 //
 // All are thread-safe. Tasks must not throw. Destroying a WorkerPool or a TimerThread drops tasks
-// that have not started and waits for those that have. A task may post further tasks; it must not
-// destroy the executor it runs on.
+// that have not started and waits for those that have; so does a strand whose executor is destroyed.
+// A task may post further tasks; it must not destroy the executor it runs on.
 #pragma once
 
 #include <cstddef>
@@ -61,8 +61,12 @@ class Strand final : public Executor, public std::enable_shared_from_this<Strand
   void Post(Task task) override;
 
  private:
+  class Turn;
+
   explicit Strand(Executor& executor) : executor_(executor) {}
+  void AskForTurn();
   void RunNext();
+  void DropTasks();
 
   Executor& executor_;
   Mutex mutex_;

@@ -5,7 +5,12 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
+#include <functional>
 #include <latch>
+#include <memory>
+#include <thread>
+#include <utility>
 #include <vector>
 
 namespace tciafs {
@@ -21,6 +26,58 @@ TEST(Strand, RunsInOrderOnAPoolOfMany) {
   done.wait();
   ASSERT_EQ(order.size(), 1000u);
   for (int i = 0; i < 1000; ++i) EXPECT_EQ(order[static_cast<size_t>(i)], i);
+}
+
+// Destroys a pool of one thread while a task holds that thread, and lets go once the pool takes no
+// more tasks: `post` ran before, and what it posted is dropped.
+void DestroyBehind(const std::function<void(WorkerPool&)>& post) {
+  auto owned = std::make_unique<WorkerPool>("test", 1);
+  WorkerPool* const pool = owned.get();
+  std::latch running(1);
+  std::latch held(1);
+  pool->Post([&] {
+    running.count_down();
+    held.wait();
+  });
+  running.wait();
+  post(*pool);
+  std::thread ending([&owned] { owned.reset(); });
+  for (bool taken = true; taken;) {
+    auto token = std::make_shared<int>();
+    const std::weak_ptr<int> seen = token;
+    pool->Post([token = std::move(token)] {});
+    taken = !seen.expired();
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  held.count_down();
+  ending.join();
+}
+
+// A task that owns its strand goes with the executor.
+TEST(Strand, IsDroppedWithItsExecutor) {
+  std::weak_ptr<Strand> seen;
+  DestroyBehind([&](WorkerPool& pool) {
+    auto strand = Strand::Create(pool);
+    seen = strand;
+    for (int i = 0; i < 3; ++i) strand->Post([strand] {});
+  });
+  EXPECT_TRUE(seen.expired());
+}
+
+TEST(Strand, TakesTasksWhileItIsDropped) {
+  std::weak_ptr<Strand> seen;
+  bool dropped = false;
+  DestroyBehind([&](WorkerPool& pool) {
+    auto strand = Strand::Create(pool);
+    seen = strand;
+    const std::shared_ptr<bool> posts(&dropped, [strand](bool* told) {
+      *told = true;
+      strand->Post([strand] {});
+    });
+    strand->Post([posts] {});
+  });
+  EXPECT_TRUE(dropped);
+  EXPECT_TRUE(seen.expired());
 }
 
 TEST(TimerThread, RunsInTheOrderOfTheirTimes) {
