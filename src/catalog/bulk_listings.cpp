@@ -202,6 +202,7 @@ Result<std::string> BulkListings::ApplyAbsentChunk(const Bulk& bulk, const std::
   }
   TCIAFS_ASSIGN(DirectoryWrite write, context_.store.Begin());
   AnswerTerms terms = context_.Terms(bulk.collection.server);
+  terms.served = true;  // the bulk itself is no empty answer
   terms.confirmed = bulk.IsWhole() && bulk.patients_absent * kAbsentShare <= bulk.patients;
   for (const auto& name : names) {
     const auto id = DecodeName(name);

@@ -295,8 +295,7 @@ Result<Replaced> DirectoryWrite::Replace(const ObjectPath& directory, const Dire
     const bool counting = state.emptied_at_ms > 0 && state.emptied_at_ms <= terms.now_ms;
     // An archive without a single collection is an archive that is ill.
     const bool believed = directory.level != Level::kRoot && counting &&
-                          terms.now_ms - state.emptied_at_ms >= terms.ttl_ms &&
-                          terms.healthy_at_ms > state.emptied_at_ms;
+                          terms.now_ms - state.emptied_at_ms >= terms.ttl_ms && terms.served;
     if (!believed) {
       if (counting) return Replaced::kKeptDespiteEmptyAnswer;
       state.emptied_at_ms = terms.now_ms;

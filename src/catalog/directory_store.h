@@ -73,6 +73,7 @@ struct AnswerTerms {
   bool confirmed = false;     // an empty directory is known to be empty (a bulk listed all others)
   int64_t missing_pause_ms = 0;  // a name goes when it is still missing that long after
   bool complete = false;         // known to be all there is: what is missing goes at once
+  bool served = false;           // the account got something else from the server just before
 };
 
 enum class Replaced {

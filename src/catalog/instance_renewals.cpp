@@ -154,12 +154,12 @@ void Renewals::StoreInstances(const std::shared_ptr<std::vector<Request>>& reque
     rows += directories.back().second.size() + 1;
   }
   std::vector<Replaced> replaced;
-  AnswerTerms terms = context_.Terms(server);
   NoteRows(server, !directories.front().second.empty());
   const Status stored = [&]() -> Status {
     TCIAFS_ASSIGN(DirectoryWrite write, context_.store.Begin());
     for (size_t i = from; i < end; ++i) {
       auto& [key, rows] = directories[i - from];
+      AnswerTerms terms = Terms((*requests)[i]);
       terms.complete = HasAllImages((*requests)[i].unit, rows);
       TCIAFS_ASSIGN(const Replaced outcome,
                     write.Replace((*requests)[i].unit, key, std::move(rows), terms));

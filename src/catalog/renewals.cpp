@@ -43,7 +43,39 @@ void Renewals::Renew(const ObjectPath& unit, Purpose purpose, Callback<void> don
   }
   // The caller may have looked before an earlier request was stored.
   if (purpose != Purpose::kForced && IsFresh(request.key)) return Complete(request, {});
-  switch (unit.level) {
+  const auto state = context_.store.ReadState(request.key);
+  if (unit.level != Level::kRoot && state && state->emptied_at_ms > 0)
+    return AskIfServed(request, purpose, awaited);
+  Ask(request, purpose, awaited);
+}
+
+// A directory was answered empty. Lists are empty, too, for a token the server has forgotten: it is
+// asked for again once the server has told this account its collections.
+void Renewals::AskIfServed(const Request& request, Purpose purpose, bool awaited) {
+  ObjectPath root;
+  root.server = request.unit.server;
+  Renew(root, Purpose::kForced, [this, request, root, purpose, awaited](const Status& status) {
+    if (!status) return Complete(request, status);
+    const auto collections = context_.store.ReadState(context_.Key(root));
+    {
+      MutexLock lock(mutex_);
+      const auto flight = flights_.find(request.key);
+      if (flight != flights_.end()) flight->second.served = collections && collections->entries > 0;
+    }
+    Ask(request, purpose, awaited);
+  });
+}
+
+AnswerTerms Renewals::Terms(const Request& request) const {
+  AnswerTerms terms = context_.Terms(request.unit.server);
+  MutexLock lock(mutex_);
+  const auto flight = flights_.find(request.key);
+  terms.served = flight != flights_.end() && flight->second.served;
+  return terms;
+}
+
+void Renewals::Ask(const Request& request, Purpose purpose, bool awaited) {
+  switch (request.unit.level) {
     case Level::kRoot:
       return RequestCollections(request);
     case Level::kCollection:
@@ -164,7 +196,7 @@ Status Renewals::StoreDirectory(const Request& request, RowTree& tree) {
   if (rows.size() > context_.options.rows_of_answer_max)
     return Fail(Errc::kUnavailable, "the archive answered with an absurd number of names");
   const size_t server = request.unit.server;
-  const AnswerTerms terms = context_.Terms(server);
+  const AnswerTerms terms = Terms(request);
   NoteRows(server, !rows.empty());
   TCIAFS_ASSIGN(DirectoryWrite write, context_.store.Begin());
   const auto before = write.State(request.key);
@@ -290,7 +322,7 @@ Status Renewals::StorePatientSeries(const Request& request,
   for (const auto& record : records) tree.Add(record, unit.collection, unit.patient);
   const ObjectPath collection = ParentOf(unit);
   const DirectoryKey collection_key = context_.Key(collection);
-  const AnswerTerms terms = context_.Terms(unit.server);
+  const AnswerTerms terms = Terms(request);
   const bool any = !tree.directories().empty();
   NoteRows(unit.server, any);
   TCIAFS_ASSIGN(DirectoryWrite write, context_.store.Begin());

@@ -48,6 +48,7 @@ class Renewals {
     std::vector<Callback<void>> waiters;
     int64_t started_ms = 0;
     std::optional<size_t> counts_for;  // the server it is counted for: one request of its own
+    bool served = false;               // the server answered its collections before it was asked
   };
   struct Request {
     ObjectPath unit;
@@ -55,6 +56,8 @@ class Renewals {
   };
   using ListingsBySeries = std::map<std::string, source::InstanceListing>;
 
+  void Ask(const Request& request, Purpose purpose, bool awaited);
+  void AskIfServed(const Request& request, Purpose purpose, bool awaited);
   void RenewPatient(const Request& request, Purpose purpose, bool awaited);
   void AwaitBulk(const Request& request);
   bool GoesOnWalk(const ObjectPath& unit);
@@ -82,6 +85,7 @@ class Renewals {
 
   bool IsAwaited(const DirectoryKey& key);
   bool IsFresh(const DirectoryKey& key) const;
+  AnswerTerms Terms(const Request& request) const;
   void NoteRows(size_t server, bool any);
   std::vector<Callback<void>> TakeWaiters(const DirectoryKey& key);
   void Count(Flight& flight, size_t server) TCIAFS_REQUIRES(mutex_);

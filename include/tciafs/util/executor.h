@@ -11,7 +11,7 @@
 //   Scheduler    runs a task later; TimerThread is the real one
 //
 // All are thread-safe. Tasks must not throw. Destroying a WorkerPool or a TimerThread drops tasks
-// that have not started and waits for those that have; so does a strand whose executor is destroyed.
+// that have not started and waits for those that have; a strand whose executor goes drops its own.
 // A task may post further tasks; it must not destroy the executor it runs on.
 #pragma once
 
