@@ -31,9 +31,22 @@ Result<FileRange> StoredInstance::Read(int64_t offset, int64_t size_bytes) {
   if (offset < 0 || size_bytes < 0) return Fail(Errc::kInvalidArgument, "a negative range");
   const int64_t begin = std::min(offset, size_bytes_);
   const int64_t size = std::min(size_bytes, size_bytes_ - begin);
+  if (size > 0) TCIAFS_TRY(CheckFileSize());
   if (size > 0 && !intact_) TCIAFS_TRY(CheckBlocks(begin, begin + size));
   if (revoked_) return Fail(Errc::kCorrupt, sop_.text() + ": withdrawn, its bytes are not intact");
   return FileRange{fd_.get(), begin, size};
+}
+
+// Somebody else may cut the file at any time, also one whose blocks are known to be intact; whoever
+// is given the range would then take its end for the end of the instance.
+Status StoredInstance::CheckFileSize() {
+  if (in_memory() || revoked_) return {};
+  const auto size = cache_.disk().Size(fd_.get());
+  if (size && *size == size_bytes_) return {};
+  Error why{Errc::kCorrupt, sop_.text() + ": " +
+                                (size ? "its file has another size" : size.error().message)};
+  cache_.WithdrawDamaged(*this, why);
+  return Fail(std::move(why));
 }
 
 Status StoredInstance::CheckBlocks(int64_t begin, int64_t end) {

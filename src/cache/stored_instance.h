@@ -3,7 +3,8 @@
 //
 // One cached instance that somebody holds open: its descriptor, shared by all its readers, and
 // which of its blocks are known to be intact. Written in this run: all of them; otherwise each is
-// checked before its first use. Thread-safe. Borrowed cache; keeps its series from eviction.
+// checked before its first use. That the file is as long as it was is checked by each read.
+// Thread-safe. Borrowed cache; keeps its series from eviction.
 #pragma once
 
 #include <atomic>
@@ -43,6 +44,7 @@ class StoredInstance final : public InstanceFile {
   int64_t orphaned_bytes = 0;
 
  private:
+  Status CheckFileSize();
   Status CheckBlocks(int64_t begin, int64_t end);
   Status CheckBlock(size_t block);
 

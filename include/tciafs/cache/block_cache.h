@@ -57,8 +57,9 @@ class InstanceFile {
   virtual ~InstanceFile() = default;
   virtual int64_t size_bytes() const = 0;
   virtual std::string md5_hex() const = 0;  // of the bytes as stored; "" if not computed
-  // Clamped to the instance. Verifies the touched blocks first if an earlier run wrote them;
-  // kCorrupt: a block was bad, the instance has been withdrawn and must be fetched again.
+  // Clamped to the instance. Verifies the touched blocks first if an earlier run wrote them, and
+  // always that the file is as long as it should be; kCorrupt: it is not, or a block was bad, and
+  // the instance has been withdrawn and must be fetched again.
   virtual Result<FileRange> Read(int64_t offset, int64_t size_bytes) = 0;
 };
 

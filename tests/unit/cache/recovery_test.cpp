@@ -222,13 +222,27 @@ TEST_F(CacheRecovery, ADirectoryThatIsSweptIsNotChargedAnyMore) {
   }
 }
 
-TEST_F(CacheRecovery, AFileCutShortWhileOpenIsCorrupt) {
-  ASSERT_TRUE(Fill("s", 1, 2 * kMiB));
-  Reopen();
-  auto file = Open("s", "1.1");
-  std::filesystem::resize_file(DataFile("s", "1.1"), kMiB + 3);
-  EXPECT_TRUE((*file)->Read(0, 5));
-  EXPECT_EQ((*file)->Read(kMiB, 5).error().code, Errc::kCorrupt);
+// Whether an earlier run wrote it, this one did, or its blocks have all been checked.
+TEST_F(CacheRecovery, AFileCutShortOrStretchedWhileOpenIsCorrupt) {
+  for (const bool reopened : {false, true})
+    for (const bool read_before : {false, true})
+      for (const int64_t size_bytes : {int64_t{0}, kMiB + 3, 2 * kMiB - 1, 2 * kMiB + 1}) {
+        SCOPED_TRACE(std::to_string(reopened) + std::to_string(read_before) + " " +
+                     std::to_string(size_bytes));
+        ASSERT_TRUE(Fill("s", 2, 2 * kMiB));
+        if (reopened) Reopen();
+        auto file = Open("s", "1.1");
+        ASSERT_TRUE(file);
+        if (read_before) ExpectBytes(**file, "s", "1.1");
+        std::filesystem::resize_file(DataFile("s", "1.1"), static_cast<uintmax_t>(size_bytes));
+        EXPECT_EQ((*file)->Read(kMiB, kMiB).error().code, Errc::kCorrupt);
+        EXPECT_EQ((*file)->Read(0, 1).error().code, Errc::kCorrupt) << "withdrawn as a whole";
+        EXPECT_FALSE(Has("s")) << "and to be fetched again";
+        EXPECT_FALSE(cache_->Verified(Key("s"), Version()));
+        ExpectBytes(**Open("s", "1.2"), "s", "1.2");
+        file->reset();
+        ExpectAccountsRight();
+      }
 }
 
 TEST_F(CacheRecovery, AnUnusableIndexIsSetAsideOnce) {
