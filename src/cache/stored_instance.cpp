@@ -43,6 +43,7 @@ Status StoredInstance::CheckFileSize() {
   if (in_memory() || revoked_) return {};
   const auto size = cache_.disk().Size(fd_.get());
   if (size && *size == size_bytes_) return {};
+  if (!size) cache_.NoteDiskFailure(size.error());  // or what is fetched again would fare no better
   Error why{Errc::kCorrupt, sop_.text() + ": " +
                                 (size ? "its file has another size" : size.error().message)};
   cache_.WithdrawDamaged(*this, why);
