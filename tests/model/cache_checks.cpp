@@ -55,10 +55,18 @@ int64_t CacheWorld::OrphanedBytes() const {
   return bytes;
 }
 
+// What the operation under way has evicted is still in the model.
+bool CacheWorld::IsEvicted(int series) const {
+  const auto known = cache_->Known(KeyOf(series), VersionOf(series, At(series).version, false));
+  return std::none_of(known.begin(), known.end(),
+                      [](const cache::KnownInstance& instance) { return instance.cached; });
+}
+
 bool CacheWorld::SpaceIsLacking(int64_t wanted_bytes) const {
   int64_t evictable_bytes = 0;
   for (int series = 0; series < kSeries; ++series)
-    if (Evictable(series, state_)) evictable_bytes += At(series).DiskBytes();
+    if (Evictable(series, state_) && !IsEvicted(series))
+      evictable_bytes += At(series).DiskBytes();
   const cache::Usage usage = cache_->usage();
   const int64_t room = HeadroomBytes(options_.cap_bytes) + usage.reserved_bytes + wanted_bytes;
   return usage.used_bytes + room - evictable_bytes > usage.cap_bytes ||
@@ -127,7 +135,7 @@ void CacheWorld::CompareSeries(int series, const ModelState& before, std::vector
     Expect(suspect_ || Evictable(series, before), Name(series) + " was evicted, pinned or in use");
     Expect(effects_.may_evict, Name(series) + " was evicted by what needs no space");
     victims.push_back(series);
-    model.Uncache();
+    model.verified = false;
   }
   const bool verified = cache_->Verified(key, version);
   Expect(!verified || model.verified, Name(series) + " is verified");

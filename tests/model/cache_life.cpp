@@ -95,11 +95,8 @@ void CacheWorld::AfterCrash(const ModelState& before) {
   disk_.unflushed = disk_.unflushed_copied;
   OpenCache();
   if (!failure_.empty()) return;
-  for (int series = 0; series < kSeries; ++series) {
-    const auto older = older_.find(series);
-    Resync(series, older == older_.end() ? before[static_cast<size_t>(series)] : older->second,
-           after[static_cast<size_t>(series)]);
-  }
+  for (int series = 0; series < kSeries; ++series)
+    Resync(series, before[static_cast<size_t>(series)], after[static_cast<size_t>(series)]);
   suspect_ = false;
   older_.clear();
   effects_ = {};
@@ -140,13 +137,17 @@ bool CacheWorld::MustSurvive(int series, const std::string& sop, const ModelSeri
   return disk_.unflushed_copied.count(path) == 0 && disk_.unflushed_copied.count(journal) == 0;
 }
 
-// The cache is as before the operation that died, or as after it, or in between.
+// The cache is as before the operation that died, or as after it, or in between; or as it was when
+// something could not be dropped.
 void CacheWorld::Resync(int series, const ModelSeries& before, const ModelSeries& after) {
   const std::string name = "after a crash, series " + std::to_string(series);
   const cache::SeriesKey key = KeyOf(series);
   ModelSeries now;
   now.version = after.version;
-  const ModelSeries* candidates[] = {&after, &before};
+  std::vector<const ModelSeries*> candidates = {&after};
+  const std::vector<ModelSeries>& older = older_[series];
+  for (auto at = older.rbegin(); at != older.rend(); ++at) candidates.push_back(&*at);
+  candidates.push_back(&before);
   std::vector<cache::KnownInstance> known;
   for (const ModelSeries* candidate : candidates) {
     if (candidate->version < 0 || !known.empty()) continue;
@@ -176,7 +177,7 @@ void CacheWorld::Resync(int series, const ModelSeries& before, const ModelSeries
   for (const auto& [sop, instance] : before.instances) {
     const auto at = now.instances.find(sop);
     const bool cached = at != now.instances.end() && at->second.cached;
-    Expect(cached || !MustSurvive(series, sop, before, after),
+    Expect(cached || !older.empty() || !MustSurvive(series, sop, before, after),
            name + " has lost " + sop + ", which was published");
   }
   for (const ModelSeries* candidate : candidates)
@@ -186,7 +187,9 @@ void CacheWorld::Resync(int series, const ModelSeries& before, const ModelSeries
   now.pinned = after.pinned;
   Expect(cache_->Pin(key, now.pinned).has_value(), name + " cannot be pinned");
   now.verified = now.version >= 0 && cache_->Verified(key, VersionOf(series, now.version, false));
-  Expect(!now.verified || before.verified || after.verified, name + " has become verified");
+  Expect(!now.verified || std::any_of(candidates.begin(), candidates.end(),
+                                      [](const auto* candidate) { return candidate->verified; }),
+         name + " has become verified");
   At(series) = now;
 }
 
@@ -199,11 +202,8 @@ void CacheWorld::Reopen() {
   effects_.may_evict = true;  // the cap may be lower
   if (failure_.empty() && suspect_) {
     const ModelState after = state_;
-    for (int series = 0; series < kSeries; ++series) {
-      const auto older = older_.find(series);
-      const auto& of = after[static_cast<size_t>(series)];
-      Resync(series, older == older_.end() ? of : older->second, of);
-    }
+    for (int series = 0; series < kSeries; ++series)
+      Resync(series, after[static_cast<size_t>(series)], after[static_cast<size_t>(series)]);
   }
   suspect_ = false;
   older_.clear();

@@ -78,7 +78,7 @@ std::string CacheWorld::Run(const std::vector<Op>& ops) {
   if (failure_.empty()) Reopen();
   if (failure_.empty()) Compare(before);
   if (failure_.empty()) ReadAll();
-  return failure_.empty() ? "" : failure_ + "\n" + trace_;
+  return failure_;
 }
 
 void CacheWorld::Do(const Op& op) {
@@ -189,7 +189,7 @@ void CacheWorld::Begin(int series, int version, bool announced) {
   }
   ModelSeries& of = At(series);
   if (of.version != version) {
-    if (suspect_ && of.version >= 0 && older_.count(series) == 0) older_[series] = of;
+    if (suspect_ && of.version >= 0) older_[series].push_back(of);
     of.instances.clear();
     of.verified = of.announced = of.perhaps_announced = false;
     of.version = version;
@@ -275,7 +275,7 @@ Status CacheWorld::Publish(Writing& writing, Part& part, bool keep) {
   if (!keep || held_.size() >= kHeldMax) return {};
   const ModelInstance& now = At(series).instances[part.sop];
   held_.push_back({std::move(*published), series, At(series).version, part.sop, now.incarnation,
-                   now.damaged_block});
+                   now.damaged_block, now.doubtful});
   return {};
 }
 
@@ -425,7 +425,7 @@ bool CacheWorld::OpenSop(int series, const std::string& sop, Held& held) {
   Expect((*opened)->size_bytes() == found->second.size_bytes, sop + " has another size");
   Expect((*opened)->md5_hex() == found->second.md5_hex, sop + " has another MD5 sum");
   held = {std::move(*opened),         series, of.version, sop, found->second.incarnation,
-          found->second.damaged_block};
+          found->second.damaged_block, found->second.doubtful};
   return true;
 }
 
@@ -453,12 +453,10 @@ void CacheWorld::CheckRead(Held& held, int64_t offset, int64_t size_bytes) {
   const int64_t block = held.damaged_block;
   const bool damaged = block >= 0 && begin < end && begin / cache::kBlockBytes <= block &&
                        (end - 1) / cache::kBlockBytes >= block;
-  const bool live = IsLive(held, state_);
-  const bool doubtful = live && At(held.series).instances[held.sop].doubtful;
   const std::string name = held.sop + " of series " + std::to_string(held.series);
   if (!range) {
     Expect(range.error().code == Errc::kCorrupt, name + ": " + range.error().message);
-    Expect(damaged || doubtful || revoked_.count(held.incarnation) != 0, name + " is not damaged");
+    Expect(damaged || held.doubtful || revoked_.count(held.incarnation) != 0, name + " is not damaged");
     return NoteDamageFound(held);
   }
   Expect(!damaged, name + ": a damaged block was read");
@@ -540,7 +538,7 @@ int main() {
   tciafs::model::ModelSpec spec;
   spec.name = "cache";
   spec.kinds = tciafs::model::CacheWorld::Kinds();
-  spec.runs = 150;
+  spec.runs = 200;
   spec.length = 100;
   spec.run = [](const std::vector<tciafs::model::Op>& ops) {
     return tciafs::model::CacheWorld().Run(ops);

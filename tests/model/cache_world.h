@@ -48,6 +48,7 @@ class CacheWorld {
     std::string sop;
     int64_t incarnation = 0;
     int64_t damaged_block = -1;
+    bool doubtful = false;  // as it was when it was opened
   };
   // What an operation may do to series it does not name.
   struct Effects {
@@ -109,6 +110,7 @@ class CacheWorld {
   void CheckSpace();
   void CheckFiles();
   bool SpaceIsLacking(int64_t wanted_bytes) const;
+  bool IsEvicted(int series) const;
   bool Evictable(int series, const ModelState& state) const;
   bool HasWriter(int series) const;
   bool IsLive(const Held& held, const ModelState& state) const;
@@ -129,14 +131,14 @@ class CacheWorld {
   Effects effects_;
   int64_t uses_ = 0;
   int64_t incarnations_ = 0;
-  std::map<int, ModelSeries> older_;  // what could perhaps not be dropped for a newer version
-  bool suspect_ = false;              // the disk has failed since the cache was opened
-  bool opened_ = false;               // anew, in this operation
-  bool power_cut_ = false;            // what the next crash is to be
+  // By series: what could perhaps not be dropped for newer versions, one after the other.
+  std::map<int, std::vector<ModelSeries>> older_;
+  bool suspect_ = false;    // the disk has failed since the cache was opened
+  bool opened_ = false;     // anew, in this operation
+  bool power_cut_ = false;  // what the next crash is to be
   bool read_after_crash_ = false;
   uint32_t crash_seed_ = 0;
   std::string failure_;
-  std::string trace_;
 };
 
 }  // namespace tciafs::model

@@ -32,6 +32,7 @@ enum Kind {
   kChange,
   kEvict,
   kRemount,
+  kHurt,
 };
 
 }  // namespace
@@ -41,7 +42,7 @@ std::vector<OpKind> VfsWorld::Kinds() {
   return {{"walk-to", 12}, {"look-up", 8}, {"forget", 6},  {"read-dir", 14}, {"getattr", 8},
           {"open", 12},    {"read", 16},   {"release", 5}, {"xattrs", 4},    {"offline", 3},
           {"pass", 8},     {"mood", 5},    {"hold", 3},    {"answer", 6},    {"cancel", 2},
-          {"change", 6},   {"evict", 3},   {"remount", 2}};
+          {"change", 6},   {"evict", 3},   {"remount", 2},  {"hurt", 4}};
 }
 
 std::string VfsWorld::Run(const std::vector<Op>& ops) {
@@ -100,6 +101,8 @@ void VfsWorld::Do(const Op& op) {
       return EvictSeries(op);
     case kRemount:
       return Remount();
+    case kHurt:
+      return HurtOpen(op);
   }
 }
 
@@ -292,6 +295,30 @@ void VfsWorld::ReplaceOpen(const Op& op) {
   Pass(600);
   for (const auto& [handle, file] : std::map(files_))
     if (file.node == node) StartRead(handle, 0, file.size_bytes);
+}
+
+// The file behind a handle is cut short by somebody else, often after the archive has replaced it
+// by one as long: the handle gives the bytes it gave before, or none.
+void VfsWorld::HurtOpen(const Op& op) {
+  if (files_.empty()) return OpenNode(op);
+  disturbed_ = true;
+  auto at = files_.begin();
+  std::advance(at, op.a % static_cast<int>(files_.size()));
+  const auto [handle, file] = *at;
+  Slot& slot = archive_.slot(archive_.Find(inodes_.at(file.node).path).first);
+  hurt_handle_ = handle;
+  hurt_size_ = op.b % 4 == 0 ? 0 : file.size_bytes * op.b / kOperandEnd;
+  StartRead(handle, 0, file.size_bytes);
+  Drain();
+  if (std::exchange(hurt_size_, -1) >= 0) return;  // it could not be read
+  if (op.c % 4 != 0 && slot.version + 1 < kVersionsMax) {
+    slot.versions.insert(++slot.version);
+    slot.present = true;
+    archive_.NoteNames();
+    StopOwing();
+  }
+  StartRead(handle, 0, file.size_bytes);
+  Pass(600);  // an instance that arrives last is held back for a while
 }
 
 void VfsWorld::ChangeArchive(const Op& op) {

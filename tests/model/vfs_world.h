@@ -83,6 +83,7 @@ class VfsWorld {
   void ReadOffline(const Op& op);
   void Cancel(const Op& op);
   void ReplaceOpen(const Op& op);
+  void HurtOpen(const Op& op);
   void ChangeArchive(const Op& op);
   void EvictSeries(const Op& op);
   void Remount();
@@ -154,6 +155,8 @@ class VfsWorld {
   };
   std::map<std::string, BadAnswers> bad_answers_;  // by collection; "": of the list of these
   bool disturbed_ = false;  // something has failed or changed: errors are to be expected
+  uint64_t hurt_handle_ = 0;  // whose file is cut when it is read next
+  int64_t hurt_size_ = -1;    // to this; -1: it is not
   bool calm_ = false;       // the last look at everything, where nothing is forgiven
   std::vector<std::string> last_names_;
   std::string failure_;
