@@ -91,10 +91,10 @@ Refusal ReadRefusal(const Question& question, int status, std::string_view body)
 
 Error ReadWrongBody(const Question& question, std::string_view wanted, std::string_view body) {
   std::string what = "nothing";
-  if (LooksLikeHtml(body))
+  if (!body.empty() && question.kind == Question::Kind::kToken)  // may repeat the password it got
+    what = LooksLikeHtml(body) ? "a web page" : "something else";
+  else if (LooksLikeHtml(body))
     what = fmt::format("a web page \"{}\"", QuoteBody(body));
-  else if (!body.empty() && question.kind == Question::Kind::kToken)
-    what = "something else";
   else if (!body.empty())
     what = fmt::format("\"{}\"", QuoteBody(body));
   return Error{Errc::kUnavailable, fmt::format("{}: {}: answered {} in place of {}", question.host,

@@ -67,6 +67,8 @@ TEST(Answers, MessagesAreOneShortLineWithoutSecrets) {
   EXPECT_EQ(Read(kList, 401, "Invalid access token: s3cret").error.message.find("s3cret"),
             std::string::npos);
   EXPECT_EQ(Read(kToken, 500, "password=s3cret").error.message.find("s3cret"), std::string::npos);
+  for (const char* body : {"<html><p>password=s3cret", "{\"password\": \"s3cret\"}"})
+    EXPECT_EQ(ReadWrongBody({"archive.example", "oauth/token", kToken}, "a token", body).message.find("s3cret"), std::string::npos);
   EXPECT_LE(QuoteBody(std::string(1000, 'a')).size(), kQuotedCharactersMax);
 }
 
