@@ -155,7 +155,10 @@ void CacheWorld::CheckVictims(const std::vector<int>& victims, const ModelState&
   }
   if (!effects_.exact) return;
   const cache::Usage usage = cache_->usage();
-  const int64_t bytes = before[static_cast<size_t>(newest)].DiskBytes();
+  int64_t bytes = 0;  // of the last one; where nobody knows which that was, of the largest
+  for (const int victim : victims)
+    if (used(victim) == used(newest))
+      bytes = std::max(bytes, before[static_cast<size_t>(victim)].DiskBytes());
   const int64_t room =
       HeadroomBytes(options_.cap_bytes) + usage.reserved_bytes + bytes + kPassingBytes;
   Expect(usage.used_bytes + room > usage.cap_bytes ||
