@@ -197,7 +197,8 @@ void CacheWorld::Begin(int series, int version, bool announced) {
   of.announced = of.announced || announced;
   Touch(series);
   if (!begun) {
-    const int64_t wanted = announced ? told.total_bytes + (128 << 10) - of.DiskBytes() : int64_t{0};
+    int64_t wanted = announced ? told.total_bytes + (128 << 10) - of.DiskBytes() : int64_t{0};
+    if (Evictable(series, state_)) wanted += of.DiskBytes();  // not by its own writer
     Expect(suspect_ || SpaceIsLacking(wanted), "refused for space that was there");
     return;
   }
