@@ -157,6 +157,7 @@ fuse::SessionOptions ToSessionOptions(const MountSettings& settings) {
       settings.fsname.empty() ? "tcia:" + HostOf(settings.servers.front()) : settings.fsname;
   options.allow_other = settings.allow_other;
   options.kernel_options = settings.kernel_options;
+  options.ask_open = settings.ask_open;
   return options;
 }
 

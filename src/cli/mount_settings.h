@@ -10,6 +10,7 @@
 
 #include "cli/exit_code.h"
 #include "cli/settings.h"
+#include "tciafs/fuse/session.h"
 #include "tciafs/nbia/nbia_source.h"
 #include "tciafs/util/log.h"
 #include "tciafs/vfs/filesystem.h"
@@ -32,6 +33,7 @@ struct MountSettings {
   int64_t metadata_ttl_ms = 0;
   bool offline = false;
   vfs::UnknownSize unknown_size = vfs::UnknownSize::kEstimate;
+  fuse::AskOpen ask_open = fuse::AskOpen::kFiles;
   int downloads = 2;
   int connections = 8;
   int64_t io_timeout_ms = 0;

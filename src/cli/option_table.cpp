@@ -23,6 +23,8 @@ constexpr OptionSpec kOptions[] = {
     {"offline", "", "", "never use the network"},
     {"unknown-size", "estimate|fetch|zero", "estimate",
      "what stat says where the archive tells no exact size"},
+    {"ask-open", "all|files", "files",
+     "what the kernel asks to open; directories need not be, and are read faster without"},
     {"downloads", "N", "2", "series downloaded at once, per server"},
     {"connections", "N", "8", "connections at once, per server"},
     {"io-timeout", "DURATION", "60s", "no progress for this long ends an operation"},

@@ -57,6 +57,9 @@ void Invalidator::Tell(const vfs::Invalidation& invalidation) {
       fuse_lowlevel_notify_inval_entry(session_, invalidation.node, invalidation.name.data(),
                                        invalidation.name.size());
       return;
+    case vfs::Invalidation::Kind::kAttributes:
+      fuse_lowlevel_notify_inval_inode(session_, invalidation.node, -1, 0);
+      return;
     case vfs::Invalidation::Kind::kDirectory:
     case vfs::Invalidation::Kind::kFile:
       fuse_lowlevel_notify_inval_inode(session_, invalidation.node, 0, 0);

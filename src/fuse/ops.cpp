@@ -33,7 +33,8 @@ struct stat ToStat(const vfs::Attributes& attributes) {
   st.st_size = attributes.size_bytes;
   st.st_blocks = (attributes.size_bytes + 511) / 512;
   st.st_blksize = 128 * 1024;  // what one read request of the kernel's carries
-  st.st_atim.tv_sec = st.st_mtim.tv_sec = st.st_ctim.tv_sec = attributes.modified_s;
+  st.st_mtim = {attributes.modified_s, attributes.modified_ns};
+  st.st_atim = st.st_ctim = st.st_mtim;
   return st;
 }
 
@@ -118,7 +119,9 @@ Callback<T> Answering(const Gate& gate, const char* operation, fuse_ino_t node,
   });
 }
 
-void Init(void*, fuse_conn_info* connection) {
+void Init(void* dispatcher, fuse_conn_info* connection) {
+  bool& ask_opendir = static_cast<Dispatcher*>(dispatcher)->ask_opendir;
+  if ((connection->capable & FUSE_CAP_NO_OPENDIR_SUPPORT) == 0) ask_opendir = true;
   const auto want = [connection](unsigned capability, bool on) {
     if (on && (connection->capable & capability) != 0)
       connection->want |= capability;
@@ -132,8 +135,10 @@ void Init(void*, fuse_conn_info* connection) {
   want(FUSE_CAP_SPLICE_WRITE, true);
   want(FUSE_CAP_SPLICE_MOVE, true);
   want(FUSE_CAP_SPLICE_READ, false);      // requests are small
-  want(FUSE_CAP_AUTO_INVAL_DATA, false);  // we say when pages are no longer good
-  want(FUSE_CAP_EXPLICIT_INVAL_DATA, true);
+  // We say when pages are no longer good. Of a directory that it does not open, the kernel has to
+  // look at the attributes for that: it does so only in the first of these two ways.
+  want(FUSE_CAP_AUTO_INVAL_DATA, !ask_opendir);
+  want(FUSE_CAP_EXPLICIT_INVAL_DATA, ask_opendir);
   connection->max_background = 64;
 }
 
@@ -181,6 +186,10 @@ void GetAttr(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
 }
 
 void OpenDir(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
+  if (!Of(request).ask_opendir) {  // the kernel does not ask again, for any directory
+    fuse_reply_err(request, ENOSYS);
+    return;
+  }
   Serve("opendir", request, node, [&](Dispatcher& dispatcher, auto& pending) {
     vfs::Filesystem& filesystem = dispatcher.filesystem;
     filesystem.OpenDirectory(
@@ -200,11 +209,11 @@ void OpenDir(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
 
 // One buffer's worth of entries. Never waits: the handle holds the listing.
 void AnswerDirectory(fuse_req_t request, fuse_ino_t node, size_t size_bytes, off_t offset,
-                     const fuse_file_info& file, bool with_attributes) {
+                     vfs::HandleId handle, bool with_attributes) {
   std::vector<char> buffer(size_bytes);
   size_t used_bytes = 0;
   const Status read = Of(request).filesystem.ReadDirectory(
-      file.fh, static_cast<uint64_t>(offset), with_attributes,
+      handle, static_cast<uint64_t>(offset), with_attributes,
       [&](const vfs::DirectoryEntry& item) {
         const std::string name(item.name);  // libfuse wants it terminated
         const fuse_entry_param entry = ToEntry(item.entry);
@@ -227,16 +236,35 @@ void AnswerDirectory(fuse_req_t request, fuse_ino_t node, size_t size_bytes, off
   fuse_reply_buf(request, buffer.data(), used_bytes);
 }
 
+void ServeDirectory(fuse_req_t request, fuse_ino_t node, size_t size_bytes, off_t offset,
+                    vfs::HandleId handle, bool with_attributes) {
+  if (Of(request).ask_opendir)
+    return ServeAtOnce("readdir", request, node, [&] {
+      AnswerDirectory(request, node, size_bytes, offset, handle, with_attributes);
+    });
+  Serve("readdir", request, node, [&](Dispatcher& dispatcher, auto& pending) {
+    vfs::Filesystem& filesystem = dispatcher.filesystem;
+    filesystem.ResumeDirectory(
+        node, static_cast<uint64_t>(offset), pending->stop_token(),
+        Answering<vfs::OpenReply>(
+            dispatcher.gate, "readdir", node, pending,
+            [&filesystem, node, size_bytes, offset, with_attributes](fuse_req_t waiting,
+                                                                     const vfs::OpenReply& reply) {
+              if (waiting != nullptr)
+                AnswerDirectory(waiting, node, size_bytes, offset, reply.handle, with_attributes);
+              filesystem.ReleaseDirectory(reply.handle);
+            }));
+  });
+}
+
 void ReadDir(fuse_req_t request, fuse_ino_t node, size_t size_bytes, off_t offset,
              fuse_file_info* file) {
-  ServeAtOnce("readdir", request, node,
-              [&] { AnswerDirectory(request, node, size_bytes, offset, *file, false); });
+  ServeDirectory(request, node, size_bytes, offset, file->fh, false);
 }
 
 void ReadDirPlus(fuse_req_t request, fuse_ino_t node, size_t size_bytes, off_t offset,
                  fuse_file_info* file) {
-  ServeAtOnce("readdirplus", request, node,
-              [&] { AnswerDirectory(request, node, size_bytes, offset, *file, true); });
+  ServeDirectory(request, node, size_bytes, offset, file->fh, true);
 }
 
 void ReleaseDir(fuse_req_t request, fuse_ino_t, fuse_file_info* file) {

@@ -14,8 +14,10 @@ namespace tciafs::fuse {
 
 // What a session's operations share; the session's user data.
 struct Dispatcher {
-  explicit Dispatcher(vfs::Filesystem& served) : filesystem(served) {}
+  Dispatcher(vfs::Filesystem& served, bool opendir_asked)
+      : filesystem(served), ask_opendir(opendir_asked) {}
   vfs::Filesystem& filesystem;
+  bool ask_opendir;  // set at last when the kernel has told what it can do
   PendingTable pending;
   Gate gate;  // answers under way; none comes once it is closed
 };

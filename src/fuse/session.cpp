@@ -74,7 +74,7 @@ std::string MountOptions(const SessionOptions& options) {
 }  // namespace
 
 struct Session::State {
-  explicit State(vfs::Filesystem& filesystem) : dispatcher(filesystem) {}
+  State(vfs::Filesystem& filesystem, bool ask_opendir) : dispatcher(filesystem, ask_opendir) {}
 
   // Everything that waits fails, everything that comes is refused, and nobody but the workers uses
   // the connection any more. While the workers run: a notification to the kernel may wait for a
@@ -102,7 +102,7 @@ Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Result<std::unique_ptr<Session>> Session::Mount(const SessionOptions& options,
                                                 vfs::Filesystem& filesystem) {
   fuse_set_log_func(TakeFuseLog);
-  auto state = std::make_unique<State>(filesystem);
+  auto state = std::make_unique<State>(filesystem, options.ask_open == AskOpen::kAll);
   state->threads_max = options.threads_max;
   std::string program = "tciafs";
   std::string option_flag = "-o";

@@ -43,6 +43,7 @@ struct Context {
   VirtualNodes virtual_nodes;
   HandleTable<FileHandle> files;
   HandleTable<DirectoryHandle> directories;
+  DirectoryReadings readings;
   const std::shared_ptr<Invalidations> invalidations;
 
   // For status.json.

@@ -15,6 +15,13 @@ namespace {
 using catalog::Level;
 
 constexpr uint64_t kDotEntries = 2;  // "." and "..", the first of every directory
+constexpr int kPlaceBits = 40;
+constexpr uint64_t kPlaceMask = (uint64_t{1} << kPlaceBits) - 1;
+
+// Of the version no more bits than a positive offset has room for.
+uint64_t OffsetBase(const catalog::Listing& listing) {
+  return static_cast<uint64_t>(listing.version) << kPlaceBits & INT64_MAX;
+}
 
 NodeType TypeBelow(Level directory) {
   return directory == Level::kSeries ? NodeType::kFile : NodeType::kDirectory;
@@ -31,10 +38,10 @@ std::shared_ptr<const SeriesSnapshot> SnapshotSeries(const Context& context,
 // One pass over a listing. The series is looked at once, not per entry.
 class DirectoryReader {
  public:
-  DirectoryReader(Context& context, DirectoryHandle& handle, uint64_t offset, bool with_attributes)
+  DirectoryReader(Context& context, DirectoryHandle& handle, uint64_t place, bool with_attributes)
       : context_(context), handle_(handle), with_attributes_(with_attributes) {
     if (!with_attributes || handle.path.level != Level::kSeries) return;
-    if (offset > 0) series_ = handle.snapshot();
+    if (place > 0) series_ = handle.snapshot();
     if (series_ != nullptr) return;
     series_ = SnapshotSeries(context, handle.path);
     handle.set_snapshot(series_);
@@ -106,6 +113,46 @@ void OpenDirectory(const ContextRef& context, NodeId node, std::stop_token stop,
           }));
 }
 
+void ListingGiven(Context& context, NodeId node, const catalog::ListAnswer& list) {
+  if (context.nodes.NoteListed(node, ToldUntil(context, list.fresh_for_ms)))
+    context.invalidations->Post({{Invalidation::Kind::kAttributes, node, "", nullptr}});
+}
+
+void ResumeDirectory(const ContextRef& context, NodeId node, uint64_t offset, std::stop_token stop,
+                     Callback<OpenReply> done) {
+  auto copy = context->nodes.Find(node);
+  if (!copy) return done(Fail(GoneError()));
+  if (copy->is_file()) return done(Fail(Errc::kNotDirectory, copy->path.Text() + " is a file"));
+  const bool begins = (offset & kPlaceMask) == 0;
+  const uint64_t base = offset & ~kPlaceMask;
+  const auto resume = [node](Context& in, std::shared_ptr<DirectoryHandle> reading,
+                             const Callback<OpenReply>& answer) {
+    if (!in.nodes.AddHandle(node)) return answer(Fail(GoneError()));
+    OpenReply reply;
+    reply.handle = in.directories.Add(std::move(reading));
+    answer(reply);
+  };
+  if (!begins)
+    if (auto reading = context->readings.Find(node, base))
+      return resume(*context, std::move(reading), done);
+  const catalog::ObjectPath path = copy->path;
+  context->catalog.List(
+      path, std::move(stop),
+      Continue<catalog::ListAnswer, OpenReply>(
+          context, std::move(done),
+          [copy = std::move(*copy), begins, base, resume](const ContextRef& alive,
+                                                          catalog::ListAnswer list,
+                                                          const Callback<OpenReply>& answer) {
+            const uint64_t found = OffsetBase(*list.listing);
+            if (!begins && found != base)
+              return answer(Fail(Errc::kStale, "the directory changed while it was read"));
+            if (begins) ListingGiven(*alive, copy.id, list);
+            auto reading = std::make_shared<DirectoryHandle>(copy, std::move(list));
+            alive->readings.Put(copy.id, found, reading);
+            resume(*alive, std::move(reading), answer);
+          }));
+}
+
 Status ReadDirectory(Context& context, HandleId id, uint64_t offset, bool with_attributes,
                      const Filesystem::Emit& emit) {
   const auto handle = context.directories.Find(id);
@@ -113,12 +160,14 @@ Status ReadDirectory(Context& context, HandleId id, uint64_t offset, bool with_a
   const catalog::Listing& listing = *handle->answer.listing;
   context.nodes.ListingUsed(handle->node, listing.version);
   const uint64_t end = listing.entries.size() + kDotEntries;
-  if (offset >= end) return {};
-  const DirectoryReader reader(context, *handle, offset, with_attributes);
-  if (offset == 0 && !reader.EmitDot(".", handle->inode, 1, emit)) return {};
-  if (offset <= 1 && !reader.EmitDot("..", handle->parent_inode, 2, emit)) return {};
-  for (uint64_t at = std::max(offset, kDotEntries); at < end; ++at)
-    if (!reader.Emit(listing.entries[at - kDotEntries], at + 1, emit)) return {};
+  const uint64_t place = offset & kPlaceMask;
+  const uint64_t base = OffsetBase(listing);
+  if (place >= end) return {};
+  const DirectoryReader reader(context, *handle, place, with_attributes);
+  if (place == 0 && !reader.EmitDot(".", handle->inode, base | 1, emit)) return {};
+  if (place <= 1 && !reader.EmitDot("..", handle->parent_inode, base | 2, emit)) return {};
+  for (uint64_t at = std::max(place, kDotEntries); at < end; ++at)
+    if (!reader.Emit(listing.entries[at - kDotEntries], base | (at + 1), emit)) return {};
   return {};
 }
 

@@ -60,21 +60,38 @@ bool MustFetch(const Context& context, const std::optional<InstanceSize>& size) 
          context.options.unknown_size == UnknownSize::kFetch;
 }
 
-AttributesReply ReplyFor(const Context& context, uint64_t inode, const NodeFacts& facts,
-                         const InstanceSize& told, int64_t fresh_for_ms) {
+AttributesReply FileReply(const Context& context, uint64_t inode, int64_t modified_s,
+                          const InstanceSize& told, int64_t fresh_for_ms) {
   const int64_t valid_for_ms = KernelValidity(context.options, fresh_for_ms);
-  if (!facts.size)
-    return {DirectoryAttributes(context.options, inode, facts.modified_s), valid_for_ms};
-  return {FileAttributes(context.options, inode, facts.modified_s, told.bytes),
+  return {FileAttributes(context.options, inode, modified_s, told.bytes),
           told.origin == SizeOrigin::kEstimated ? 0 : valid_for_ms};
 }
 
-std::optional<EntryReply> EnterEntry(Context& context, NodeId parent, const NodeFacts& facts,
+int64_t ToldUntil(const Context& context, int64_t fresh_for_ms) {
+  return context.clock.MonotonicMs() + KernelValidity(context.options, fresh_for_ms);
+}
+
+AttributesReply DirectoryReply(const Context& context, uint64_t inode, int64_t modified_s,
+                               const ListedState& listed, int64_t fresh_for_ms) {
+  int64_t valid_for_ms = KernelValidity(context.options, fresh_for_ms);
+  if (listed.until_ms >= 0) {
+    const int64_t listed_for_ms = listed.until_ms - context.clock.MonotonicMs();
+    valid_for_ms = std::clamp<int64_t>(listed_for_ms, 0, valid_for_ms);
+  }
+  Attributes attributes = DirectoryAttributes(context.options, inode, modified_s);
+  attributes.modified_ns = static_cast<int32_t>(listed.changes % 1'000'000'000);
+  return {attributes, valid_for_ms};
+}
+
+std::optional<EntryReply> EnterEntry(Context& context, NodeId parent, NodeFacts facts,
                                      int64_t fresh_for_ms) {
+  if (!facts.size) facts.told_until_ms = ToldUntil(context, fresh_for_ms);
   const auto entered = context.nodes.Enter(parent, facts);
   if (!entered) return std::nullopt;
   const AttributesReply reply =
-      ReplyFor(context, entered->inode, facts, entered->size, fresh_for_ms);
+      facts.size ? FileReply(context, entered->inode, facts.modified_s, entered->size, fresh_for_ms)
+                 : DirectoryReply(context, entered->inode, facts.modified_s, entered->listed,
+                                  fresh_for_ms);
   return EntryReply{entered->id, reply.attributes, KernelValidity(context.options, fresh_for_ms),
                     reply.valid_for_ms};
 }

@@ -29,10 +29,14 @@ int64_t ModifiedOf(const catalog::Entry& entry, const SeriesSnapshot& series);
 // True for a size the kernel would have to be told a guess of, where the user wants no guesses.
 bool MustFetch(const Context& context, const std::optional<InstanceSize>& size);
 
-AttributesReply ReplyFor(const Context& context, uint64_t inode, const NodeFacts& facts,
-                         const InstanceSize& told, int64_t fresh_for_ms);
+AttributesReply FileReply(const Context& context, uint64_t inode, int64_t modified_s,
+                          const InstanceSize& told, int64_t fresh_for_ms);
+AttributesReply DirectoryReply(const Context& context, uint64_t inode, int64_t modified_s,
+                               const ListedState& listed, int64_t fresh_for_ms);
+// Until when the kernel may keep the attributes of a directory (monotonic).
+int64_t ToldUntil(const Context& context, int64_t fresh_for_ms);
 // Counts the lookup. nullopt if the parent is gone.
-std::optional<EntryReply> EnterEntry(Context& context, NodeId parent, const NodeFacts& facts,
+std::optional<EntryReply> EnterEntry(Context& context, NodeId parent, NodeFacts facts,
                                      int64_t fresh_for_ms);
 
 }  // namespace tciafs::vfs

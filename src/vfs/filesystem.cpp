@@ -70,6 +70,12 @@ class ArchiveFilesystem final : public Filesystem {
     if (IsVirtual(handle)) return ReadVirtualDirectory(*context_, handle, offset, emit);
     return vfs::ReadDirectory(*context_, handle, offset, with_attributes, emit);
   }
+  void ResumeDirectory(NodeId node, uint64_t offset, std::stop_token stop,
+                       Callback<OpenReply> done) override {
+    if (IsVirtual(node)) return done(OpenVirtualDirectory(*context_, node));
+    vfs::ResumeDirectory(context_, node, offset, std::move(stop),
+                         Noting(node, "", std::move(done)));
+  }
   void ReleaseDirectory(HandleId handle) override { vfs::ReleaseDirectory(*context_, handle); }
 
   void Open(NodeId node, bool for_writing, std::stop_token stop,

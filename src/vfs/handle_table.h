@@ -6,6 +6,9 @@
 // after its release.
 #pragma once
 
+#include <algorithm>
+#include <iterator>
+#include <list>
 #include <memory>
 #include <unordered_map>
 #include <utility>
@@ -14,6 +17,7 @@
 #include "tciafs/catalog/catalog.h"
 #include "tciafs/util/mutex.h"
 #include "tciafs/vfs/filesystem.h"
+#include "vfs/limits.h"
 #include "vfs/node_table.h"
 #include "vfs/series_access.h"
 
@@ -93,6 +97,37 @@ class DirectoryHandle {
  private:
   mutable Mutex mutex_;
   std::shared_ptr<const SeriesSnapshot> snapshot_ TCIAFS_GUARDED_BY(mutex_);  // of a series
+};
+
+// The listings read of late by a kernel that opens no directories: each read of it finds the one
+// its offset comes from. Bounded; the oldest go. Thread-safe.
+class DirectoryReadings {
+ public:
+  std::shared_ptr<DirectoryHandle> Find(NodeId node, uint64_t offset_base) const {
+    MutexLock lock(mutex_);
+    for (const Reading& reading : readings_)
+      if (reading.handle->node == node && reading.offset_base == offset_base) return reading.handle;
+    return nullptr;
+  }
+  void Put(NodeId node, uint64_t offset_base, std::shared_ptr<DirectoryHandle> handle) {
+    std::list<Reading> dropped;  // go without the lock
+    MutexLock lock(mutex_);
+    const auto same = std::find_if(readings_.begin(), readings_.end(), [&](const Reading& reading) {
+      return reading.handle->node == node && reading.offset_base == offset_base;
+    });
+    if (same != readings_.end()) dropped.splice(dropped.end(), readings_, same);
+    readings_.push_front({offset_base, std::move(handle)});
+    if (readings_.size() > kDirectoryReadingsMax)
+      dropped.splice(dropped.end(), readings_, std::prev(readings_.end()));
+  }
+
+ private:
+  struct Reading {
+    uint64_t offset_base = 0;
+    std::shared_ptr<DirectoryHandle> handle;
+  };
+  mutable Mutex mutex_;
+  std::list<Reading> readings_ TCIAFS_GUARDED_BY(mutex_);  // newest first
 };
 
 }  // namespace tciafs::vfs

@@ -21,6 +21,10 @@ inline constexpr size_t kXattrNameBytesMax = 255;
 inline constexpr size_t kXattrValueBytesMax = 65'536;
 inline constexpr size_t kXattrListBytesMax = 65'536;
 
+// Listings kept for readers that do not open directories. A reader whose listing has gone goes on
+// in the present one, if that is the same.
+inline constexpr size_t kDirectoryReadingsMax = 64;
+
 // In status.json: a screen or two, each a path and a reason of so many bytes.
 inline constexpr size_t kRecentErrorsMax = 64;
 inline constexpr size_t kErrorTextBytesMax = 1'024;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "tciafs/catalog/names.h"
+#include "vfs/directories.h"
 #include "vfs/entries.h"
 #include "vfs/instances.h"
 
@@ -72,12 +73,27 @@ void FindName(const ContextRef& context, const catalog::ObjectPath& directory, s
           }));
 }
 
-AttributesReply RootAttributes(const Context& context) {
-  return {DirectoryAttributes(context.options, kRootNode, 0),
-          KernelValidity(context.options, context.options.kernel_validity_max_ms)};
+// The attributes of a directory have been asked for: where the kernel was given its listing without
+// opening it, this is how it learns that the listing has become old.
+void RenewIfOld(const ContextRef& context, NodeId node, const catalog::ObjectPath& directory,
+                const ListedState& listed) {
+  if (listed.until_ms < 0 || context->clock.MonotonicMs() < listed.until_ms) return;
+  context->catalog.List(directory, {},
+                        [weak = std::weak_ptr<Context>(context), node](const auto& list) {
+                          const ContextRef alive = weak.lock();
+                          if (alive != nullptr && list) ListingGiven(*alive, node, *list);
+                        });
 }
 
-EntryReply RootEntry(const Context& context) {
+AttributesReply RootAttributes(const ContextRef& context) {
+  const int64_t fresh_for_ms = context->options.kernel_validity_max_ms;
+  const ListedState listed =
+      context->nodes.TellDirectory(kRootNode, ToldUntil(*context, fresh_for_ms));
+  RenewIfOld(context, kRootNode, {}, listed);
+  return DirectoryReply(*context, kRootNode, 0, listed, fresh_for_ms);
+}
+
+EntryReply RootEntry(const ContextRef& context) {
   const AttributesReply root = RootAttributes(context);
   return {kRootNode, root.attributes, root.valid_for_ms, root.valid_for_ms};
 }
@@ -85,7 +101,7 @@ EntryReply RootEntry(const Context& context) {
 // A child's name under its parent's node, asked for by a kernel that exports the mount.
 void LookupSelf(const ContextRef& context, const NodeCopy& node, std::stop_token stop,
                 Callback<EntryReply> done) {
-  if (node.id == kRootNode) return done(RootEntry(*context));
+  if (node.id == kRootNode) return done(RootEntry(context));
   LookupName(context, node.parent, node.name, std::move(stop), std::move(done));
 }
 
@@ -129,7 +145,7 @@ void LookupName(const ContextRef& context, NodeId parent, std::string_view name,
 
 void GetNodeAttributes(const ContextRef& context, NodeId node, std::stop_token stop,
                        Callback<AttributesReply> done) {
-  if (node == kRootNode) return done(RootAttributes(*context));
+  if (node == kRootNode) return done(RootAttributes(context));
   const auto self = context->nodes.Find(node);
   if (!self) return done(Fail(GoneError()));
   const auto parent = context->nodes.Find(self->parent);
@@ -137,12 +153,16 @@ void GetNodeAttributes(const ContextRef& context, NodeId node, std::stop_token s
   FindName(context, parent->path, self->name, self->exact_bytes, std::move(stop),
            Continue<FoundName, AttributesReply>(
                context, std::move(done),
-               [node, inode = self->inode](const ContextRef& alive, const FoundName& found,
-                                           const Callback<AttributesReply>& answer) {
-                 const NodeFacts facts = found.facts();
-                 const InstanceSize told =
-                     facts.size ? alive->nodes.Tell(node, *facts.size) : InstanceSize{};
-                 answer(ReplyFor(*alive, inode, facts, told, found.answer.fresh_for_ms));
+               [self = *self](const ContextRef& alive, const FoundName& found,
+                              const Callback<AttributesReply>& answer) {
+                 const int64_t fresh_for_ms = found.answer.fresh_for_ms;
+                 if (found.size)
+                   return answer(FileReply(*alive, self.inode, found.modified_s,
+                                           alive->nodes.Tell(self.id, *found.size), fresh_for_ms));
+                 const ListedState listed =
+                     alive->nodes.TellDirectory(self.id, ToldUntil(*alive, fresh_for_ms));
+                 RenewIfOld(alive, self.id, self.path, listed);
+                 answer(DirectoryReply(*alive, self.inode, found.modified_s, listed, fresh_for_ms));
                }));
 }
 

@@ -19,6 +19,8 @@ constexpr size_t kBucketsKept = 1024;  // below this a hash table is not worth s
 // seconds for which absence is remembered do it.
 constexpr size_t kAbsencesMax = 1000;
 constexpr size_t kLevels = 6;
+// What was listed together is told a little apart.
+constexpr int64_t kListedSlackMs = 1000;
 
 template <typename Table>
 void ShrinkIfSparse(Table& table) {
@@ -108,6 +110,7 @@ std::optional<NodeCopy> NodeTable::Find(NodeId id) const {
     copy.parent_inode = node->parent->inode;
     copy.modified_s = node->modified_s;
     copy.advertised_bytes = node->advertised_bytes;
+    copy.listed = node->listed;
     if (node->content_current) copy.exact_bytes = node->content.size_bytes;
     for (; node->id != kRootNode; node = node->parent) {
       names[depth++] = node->name;
@@ -135,8 +138,11 @@ std::optional<Entered> NodeTable::Enter(NodeId parent_id, const NodeFacts& facts
   node.server = static_cast<uint32_t>(facts.server);
   node.modified_s = facts.modified_s;
   node.advertised_bytes = facts.advertised_bytes;
-  Entered entered{node.id, node.inode, {}};
-  if (!facts.size) return entered;
+  Entered entered{node.id, node.inode, {}, node.listed};
+  if (!facts.size) {
+    node.ToldUntil(facts.told_until_ms);
+    return entered;
+  }
   entered.size = node.content_current ? InstanceSize{node.content.size_bytes, SizeOrigin::kExact}
                                       : *facts.size;
   node.Told(entered.size);
@@ -188,6 +194,24 @@ InstanceSize NodeTable::Tell(NodeId id, InstanceSize size) {
   if (node->content_current) size = {node->content.size_bytes, SizeOrigin::kExact};
   node->Told(size);
   return size;
+}
+
+ListedState NodeTable::TellDirectory(NodeId id, int64_t until_ms) {
+  MutexLock lock(mutex_);
+  Node* node = FindNode(id);
+  if (node == nullptr) return {};
+  node->ToldUntil(until_ms);
+  return node->listed;
+}
+
+bool NodeTable::NoteListed(NodeId id, int64_t until_ms) {
+  MutexLock lock(mutex_);
+  Node* node = FindNode(id);
+  if (node == nullptr) return false;
+  node->listed.until_ms = until_ms;
+  if (node->told_until_ms <= until_ms + kListedSlackMs) return false;
+  node->told_until_ms = until_ms;
+  return true;
 }
 
 void NodeTable::TellAbsence(NodeId directory) {
@@ -262,6 +286,7 @@ void NodeTable::Outdate(Node& node, std::vector<Invalidation>& invalidations) {
   using Kind = Invalidation::Kind;
   const bool is_file = node.level == catalog::Level::kInstance;
   invalidations.push_back({is_file ? Kind::kFile : Kind::kDirectory, node.id, "", nullptr});
+  ++node.listed.changes;
   if (node.handles > 0)
     node.superseded = true;
   else
@@ -282,8 +307,10 @@ std::vector<Invalidation> NodeTable::ApplyChange(const catalog::Change& change) 
     directory = FindChild(*directory, name);
     if (directory == nullptr) return invalidations;
   }
-  if (!change.removed.empty() || !change.added.empty() || change.changed.empty())
+  if (!change.removed.empty() || !change.added.empty() || change.changed.empty()) {
     invalidations.push_back({Kind::kDirectory, directory->id, "", nullptr});
+    ++directory->listed.changes;
+  }
   for (const std::string& name : change.removed) {
     Node* child = FindChild(*directory, name);
     if (child == nullptr) continue;

@@ -14,6 +14,7 @@
 // Thread-safe; one mutex, a leaf. Returns copies. Sizes in bytes, -1 where unknown.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -44,6 +45,12 @@ Content ContentOf(int64_t size_bytes, std::string_view md5_hex,
 // By MD5 where both are known, else by the version; what cannot be proved is not the same.
 bool SameContent(const Content& a, const Content& b);
 
+// What the kernel may keep of a directory it read without opening it.
+struct ListedState {
+  int64_t until_ms = -1;  // when the listing it was given is no longer fresh; -1: it has none
+  uint32_t changes = 0;   // of the listing, since the kernel knows the node
+};
+
 struct NodeCopy {
   NodeId id = 0;
   NodeId parent = 0;  // the root's is the root
@@ -54,22 +61,26 @@ struct NodeCopy {
   int64_t modified_s = 0;
   int64_t advertised_bytes = -1;
   int64_t exact_bytes = -1;  // of the content opened last, while it is known to be current
+  ListedState listed;        // of directories
   bool is_file() const { return path.level == catalog::Level::kInstance; }
 };
 
-// What a lookup learnt of a name. `size` is for files.
+// What a lookup learnt of a name. `size` is for files; `told_until_ms`, of directories, is how long
+// the kernel may keep the attributes (monotonic).
 struct NodeFacts {
   std::string_view name;
   size_t server = 0;
   int64_t modified_s = 0;
   int64_t advertised_bytes = -1;
   std::optional<InstanceSize> size;
+  int64_t told_until_ms = 0;
 };
 
 struct Entered {
   NodeId id = 0;
   uint64_t inode = 0;
-  InstanceSize size;  // what the kernel is to be told
+  InstanceSize size;   // what the kernel is to be told
+  ListedState listed;  // of a directory
 };
 
 struct Installed {
@@ -93,6 +104,11 @@ class NodeTable {
   void Forget(NodeId id, uint64_t lookups);
   // What the kernel is to be told of a file's size: the exact one if it has been learnt meanwhile.
   InstanceSize Tell(NodeId id, InstanceSize size);
+  // The kernel is told the attributes of a directory, to keep until `until_ms`.
+  ListedState TellDirectory(NodeId id, int64_t until_ms);
+  // The kernel, which did not open it, is given a listing that is fresh until `until_ms`. True if
+  // it keeps the attributes for longer, and so would not ask when the listing has become old.
+  bool NoteListed(NodeId id, int64_t until_ms);
   // Remembers that the absence of a name in this directory was told.
   void TellAbsence(NodeId directory);
 
@@ -135,6 +151,8 @@ class NodeTable {
     int64_t told_bytes = -1;       // the size the kernel may hold on to
     int64_t believed_bytes = -1;   // the size the kernel heard last, estimates too
     int64_t listing_version = -1;  // of the open before; -1: none that can be relied on
+    int64_t told_until_ms = 0;     // of directories
+    ListedState listed;            // of directories
     Content content;
     uint32_t handles = 0;
     uint32_t server = 0;
@@ -146,6 +164,9 @@ class NodeTable {
     void Told(const InstanceSize& size) {
       told_bytes = size.origin == SizeOrigin::kEstimated ? -1 : size.bytes;
       believed_bytes = size.bytes;
+    }
+    void ToldUntil(int64_t until_ms) {  // attributes are told for no longer than the listing
+      told_until_ms = listed.until_ms < 0 ? until_ms : std::min(until_ms, listed.until_ms);
     }
   };
   struct ChildKey {

@@ -150,6 +150,9 @@ void VfsWorld::ReadDirectory(const Op& op) {
   while (more && op.c > 8) more = ReadOn(handle, entries, op.c % 3 == 0);
 }
 
+// Of an offset the low 40 bits count entries; above them is what tells the listing.
+static uint64_t Place(uint64_t offset) { return offset & ((uint64_t{1} << 40) - 1); }
+
 bool VfsWorld::ReadOn(uint64_t handle, size_t entries, bool with_attributes) {
   OpenDirectory& directory = directories_.at(handle);
   const Path path = inodes_.at(directory.node).path;
@@ -158,12 +161,13 @@ bool VfsWorld::ReadOn(uint64_t handle, size_t entries, bool with_attributes) {
     if (taken == entries) return false;
     ++taken;
     const std::string name(entry.name);
-    Expect(entry.next_offset == directory.offset + 1, path.Text() + ": an offset is skipped");
+    Expect(Place(entry.next_offset) == Place(directory.offset) + 1,
+           path.Text() + ": an offset is skipped");
     directory.offset = entry.next_offset;
     directory.names.push_back(name);
     if (entry.entry.node != 0)
       OnEntry(directory.node, path, name, entry.entry);
-    else if (directory.offset > 2)
+    else if (Place(directory.offset) > 2)
       CheckInode(path.Child(path.level == catalog::Level::kSeries
                                 ? catalog::DecodeInstanceName(name).value_or("?")
                                 : catalog::DecodeName(name).value_or("?"),

@@ -19,11 +19,16 @@
 
 namespace tciafs::fuse {
 
+// What the kernel asks to open before it reads it, where it can do without: asking costs two
+// requests for each time something is opened.
+enum class AskOpen { kAll, kFiles };
+
 struct SessionOptions {
   std::string mountpoint;
   std::string fsname;  // with a colon, so that tools see a remote file system
   bool allow_other = false;
   std::vector<std::string> kernel_options;  // further `-o` words, e.g. "noatime"
+  AskOpen ask_open = AskOpen::kFiles;
   size_t threads_max = 10;
 };
 

@@ -50,6 +50,7 @@ struct Attributes {
   NodeType type = NodeType::kDirectory;
   int64_t size_bytes = 0;
   int64_t modified_s = 0;
+  int32_t modified_ns = 0;  // of a directory: moves with each change of its listing
   uint32_t mode = 0;  // permission bits
   uint32_t uid = 0;
   uint32_t gid = 0;
@@ -101,15 +102,16 @@ struct SpaceReply {
 };
 
 // How much of what the kernel caches is no longer true; the fuse layer passes it on.
-//   kEntry      the name `name` in the directory `node`
-//   kDirectory  the attributes and the entries of the directory `node`
-//   kFile       the attributes and the pages of the file `node`
+//   kEntry       the name `name` in the directory `node`
+//   kDirectory   the attributes and the entries of the directory `node`
+//   kAttributes  the attributes of the directory `node` alone
+//   kFile        the attributes and the pages of the file `node`
 // Keep a copy until the kernel has been told: an open that found another size than the kernel
 // believes is answered when the last copy has gone, so that fstat is exact from then on. Where the
 // kernel believes in a smaller size, `grown` is the file: not every way of reading asks for the
 // size again (sendfile and splice do not), so its end has to be handed to the kernel.
 struct Invalidation {
-  enum class Kind { kEntry, kDirectory, kFile };
+  enum class Kind { kEntry, kDirectory, kAttributes, kFile };
   Kind kind = Kind::kEntry;
   NodeId node = 0;   // the parent (kEntry), or the node itself
   std::string name;  // kEntry
@@ -151,6 +153,13 @@ class Filesystem {
   virtual Status ReadDirectory(HandleId handle, uint64_t offset, bool with_attributes,
                                const Emit& emit) = 0;
   virtual void ReleaseDirectory(HandleId handle) = 0;
+  // For a kernel that does not ask to open directories: a handle to read on with from `offset`, in
+  // the listing the offset comes from; release it when that is done. Such a kernel keeps entries
+  // until it is told, or sees the directory modified when its attributes have become old: they are
+  // valid no longer than the listing is fresh, and to ask for them has an old listing renewed.
+  // kStale if the listing has changed and the earlier one is not kept any more.
+  virtual void ResumeDirectory(NodeId node, uint64_t offset, std::stop_token stop,
+                               Callback<OpenReply> done) = 0;
 
   // Brings the instance here if it is not; afterwards GetAttributes with the handle is exact.
   // kStale also where the archive has replaced the instance while handles of the node are open:

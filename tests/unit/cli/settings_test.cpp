@@ -127,6 +127,7 @@ TEST(CheckSettings, TakesWhatIsRight) {
                                   {"cache-size", "1.5G"},
                                   {"min-free", "10G"},
                                   {"unknown-size", "zero"},
+                                  {"ask-open", "all"},
                                   {"umask", "077"},
                                   {"metadata-ttl", "7d"}}));
   ASSERT_TRUE(settings.has_value());
@@ -135,6 +136,7 @@ TEST(CheckSettings, TakesWhatIsRight) {
   EXPECT_EQ(settings->cache_bytes_max, int64_t{3} << 29);
   EXPECT_EQ(settings->min_free_bytes, int64_t{10} << 30);
   EXPECT_EQ(settings->min_free_percent, 0);
+  EXPECT_EQ(settings->ask_open, fuse::AskOpen::kAll);
   EXPECT_EQ(settings->umask, 077u);
 }
 
@@ -155,7 +157,8 @@ TEST(CheckSettings, RefusesWithTheOriginOfTheMistake) {
                                                         {"umask", "9"},
                                                         {"uid", "-1"},
                                                         {"log-level", "loud"},
-                                                        {"unknown-size", "guess"}}) {
+                                                        {"unknown-size", "guess"},
+                                                        {"ask-open", "some"}}) {
     const auto refused = Check(Of({{name, text}}));
     ASSERT_FALSE(refused.has_value()) << name << " " << text;
     EXPECT_EQ(refused.error().code, ExitCode::kUsage);

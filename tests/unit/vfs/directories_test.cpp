@@ -33,6 +33,9 @@ class DirectoriesTest : public VfsTest {
   }
 };
 
+// An offset without the version above it.
+uint64_t Place(uint64_t offset) { return offset & ((uint64_t{1} << 40) - 1); }
+
 TEST_F(DirectoriesTest, ListsDotsThenNamesInOrder) {
   catalog.Add(Path(), Directory("Breast"));
   const auto handle = OpenDirectory(kRootNode).handle;
@@ -43,7 +46,7 @@ TEST_F(DirectoriesTest, ListsDotsThenNamesInOrder) {
   EXPECT_EQ(items[2].name, "Breast");
   EXPECT_EQ(items[3].name, "Lung");
   for (size_t i = 0; i < items.size(); ++i) {
-    EXPECT_EQ(items[i].next_offset, i + 1);
+    EXPECT_EQ(Place(items[i].next_offset), i + 1);
     EXPECT_EQ(items[i].entry.node, 0u);
     EXPECT_EQ(items[i].entry.attributes.type, NodeType::kDirectory);
   }
@@ -97,7 +100,7 @@ TEST_F(DirectoriesTest, AsksTheCacheOnceForAWholeSeries) {
   cache.Put(key, version, source::SopUid("1.2.3.150"), std::make_shared<MemoryFile>("exact"));
   const auto handle = OpenDirectory(LookupSeries()).handle;
   int64_t size_bytes = 0;
-  for (uint64_t offset = 0; offset < 102;) {
+  for (uint64_t offset = 0; Place(offset) < 102;) {
     const auto part = List(handle, offset, true, 10);
     for (const auto& item : part)
       if (item.name == "1.2.3.150.dcm") size_bytes = item.entry.attributes.size_bytes;
@@ -171,6 +174,111 @@ TEST_F(DirectoriesTest, RefusesFilesAndPassesFailuresOn) {
   Waiting<vfs::OpenReply> on_root;
   fs->OpenDirectory(kRootNode, {}, on_root.callback());
   EXPECT_EQ(on_root.code(), Errc::kOffline);
+}
+
+class UnopenedTest : public DirectoriesTest {
+ protected:
+  UnopenedTest() {
+    options.clock = &clock;
+    Mount();
+  }
+  Result<vfs::OpenReply> Resume(vfs::NodeId node, uint64_t offset) {
+    Waiting<vfs::OpenReply> waiting;
+    fs->ResumeDirectory(node, offset, {}, waiting.callback());
+    return waiting.answered() ? **waiting.result : Fail(Errc::kInternal, "no answer");
+  }
+  // One read of a kernel that opens nothing.
+  std::vector<Item> Read(vfs::NodeId node, uint64_t offset, size_t room = 1000) {
+    const auto reply = Resume(node, offset);
+    EXPECT_TRUE(reply);
+    if (!reply) return {};
+    auto items = List(reply->handle, offset, true, room);
+    fs->ReleaseDirectory(reply->handle);
+    return items;
+  }
+  vfs::AttributesReply Attributes(vfs::NodeId node) {
+    Waiting<vfs::AttributesReply> waiting;
+    fs->GetAttributes(node, 0, {}, waiting.callback());
+    return Value(waiting);
+  }
+  size_t Told(vfs::Invalidation::Kind kind, vfs::NodeId node) {
+    executor.RunAll();
+    return static_cast<size_t>(std::count_if(told.begin(), told.end(), [&](const auto& one) {
+      return one.kind == kind && one.node == node;
+    }));
+  }
+
+  FakeClock clock;
+};
+
+TEST_F(UnopenedTest, GoesOnInTheListingItsOffsetComesFrom) {
+  for (int i = 0; i < 20; ++i) catalog.Add(Path(), Directory("C" + std::to_string(i)));
+  const auto all = Read(kRootNode, 0);
+  ASSERT_EQ(all.size(), 23u);
+  catalog.Add(Path(), Directory("Aaa"));
+  EXPECT_EQ(Read(kRootNode, 0).size(), 24u);  // another reader, who begins now
+  std::vector<std::string> names;
+  for (uint64_t offset = all[9].next_offset;;) {
+    const auto part = Read(kRootNode, offset, 3);
+    if (part.empty()) break;
+    for (const auto& item : part) names.push_back(item.name);
+    offset = part.back().next_offset;
+  }
+  ASSERT_EQ(names.size(), 13u);
+  for (size_t i = 0; i < names.size(); ++i) EXPECT_EQ(names[i], all[10 + i].name);
+}
+
+TEST_F(UnopenedTest, AListingThatIsKeptNoMoreIsFoundAgainUnlessItChanged) {
+  const auto lung = Lookup(kRootNode, "Lung").node;
+  const auto root = Read(kRootNode, 0);
+  const auto patients = Read(lung, 0);
+  for (int i = 0; i < 100; ++i) {
+    catalog.Add(Path(), Directory("C" + std::to_string(i)));
+    Read(kRootNode, 0);
+  }
+  EXPECT_EQ(Resume(kRootNode, root[1].next_offset).error().code, Errc::kStale);
+  EXPECT_EQ(Read(lung, patients[1].next_offset).size(), patients.size() - 2);
+}
+
+TEST_F(UnopenedTest, ModifiedWhenTheListingChanges) {
+  const auto lung = Lookup(kRootNode, "Lung").node;
+  Read(lung, 0);
+  const auto before = Attributes(lung).attributes;
+  catalog.Add(collection, Directory("LIDC-9"));
+  catalog::Change change;
+  change.directory = collection;
+  change.added = {"LIDC-9"};
+  catalog.Announce(change);
+  const auto after = Attributes(lung).attributes;
+  EXPECT_EQ(after.modified_s, before.modified_s);
+  EXPECT_EQ(after.modified_ns, before.modified_ns + 1);
+  EXPECT_EQ(Lookup(kRootNode, "Lung").attributes.modified_ns, after.modified_ns);
+}
+
+TEST_F(UnopenedTest, AttributesAreGoodForAsLongAsTheListing) {
+  catalog.fresh_for_ms = 60'000;
+  const auto lung = Lookup(kRootNode, "Lung").node;
+  EXPECT_EQ(Attributes(lung).valid_for_ms, 60'000);
+  catalog.fresh_for_ms = 20'000;
+  Read(lung, 0);
+  EXPECT_EQ(Told(vfs::Invalidation::Kind::kAttributes, lung), 1u) << "the kernel knew 60 s";
+  catalog.fresh_for_ms = 60'000;
+  clock.Advance(5'000);
+  EXPECT_EQ(Attributes(lung).valid_for_ms, 15'000);
+  const int lists = catalog.lists;
+  EXPECT_EQ(Attributes(lung).valid_for_ms, 15'000);
+  EXPECT_EQ(catalog.lists, lists);
+  clock.Advance(15'000);
+  EXPECT_EQ(Attributes(lung).valid_for_ms, 0) << "while it is renewed";
+  EXPECT_EQ(catalog.lists, lists + 1);
+  EXPECT_EQ(Attributes(lung).valid_for_ms, 60'000);
+  EXPECT_EQ(Told(vfs::Invalidation::Kind::kAttributes, lung), 1u);
+}
+
+TEST_F(UnopenedTest, FilesAreNoDirectories) {
+  AddInstance("1.2.3.4", 100);
+  EXPECT_EQ(Resume(LookupInstance("1.2.3.4"), 0).error().code, Errc::kNotDirectory);
+  EXPECT_EQ(Resume(999, 0).error().code, Errc::kStale);
 }
 
 }  // namespace
