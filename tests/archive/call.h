@@ -25,6 +25,7 @@ struct ServiceOptions {
   bool shuffle = false;               // another order of rows on each request
   std::string api_key;                // v1 wants it in the api_key header; "": no
   int zip_level = 6;
+  bool keep_replies = false;  // in memory, to answer the same request at once the next time
 };
 
 struct Call {

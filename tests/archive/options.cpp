@@ -92,6 +92,8 @@ void Declare(CLI::App& app, Options& options, RawOptions& raw) {
       ->capture_default_str();
   app.add_option("--refresh-life-s", options.tokens.refresh_life_s, "of refresh tokens")
       ->capture_default_str();
+  app.add_flag("--keep-replies", options.service.keep_replies,
+               "make each reply once and keep it in memory; changes of the archive do not show");
   app.add_option("--latency-ms", options.server.latency_ms, "before every answer");
   app.add_option("--bandwidth", options.server.bandwidth_bytes_per_s,
                  "bytes per second, of all connections together");

@@ -206,8 +206,10 @@ Reply Service::Answer(const Endpoint& endpoint, const Request& request, const Fa
   Viewer viewer = kGuest;
   if (auto refusal = Admit(endpoint, request, viewer)) return std::move(*refusal);
   const uint64_t order = options_.shuffle ? ++requests_ : 0;
-  return endpoint.answer(
-      {request, family, *holdings_, options_, faults.zip, std::move(viewer), order});
+  const auto answer = [&] {
+    return endpoint.answer({request, family, *holdings_, options_, faults.zip, viewer, order});
+  };
+  return options_.keep_replies ? kept_replies_.Answer(request, viewer, answer) : answer();
 }
 
 std::optional<Reply> Service::Admit(const Endpoint& endpoint, const Request& request,

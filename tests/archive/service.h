@@ -16,6 +16,7 @@
 #include "exchange.h"
 #include "faults.h"
 #include "holdings.h"
+#include "kept_replies.h"
 #include "tokens.h"
 
 namespace tciafs::archive {
@@ -43,6 +44,7 @@ class Service {
   TokenStore tokens_;
   FaultPlan plan_;
   Counters counters_;
+  KeptReplies kept_replies_;
   std::atomic<uint64_t> requests_{0};
 };
 

@@ -167,12 +167,13 @@ class Archive:
 class Mount:
     """A mounted file system in the foreground, its log kept."""
 
-    def __init__(self, mountpoint, cache, *arguments, servers=(), environment=None, prefix=()):
+    def __init__(self, mountpoint, cache, *arguments, servers=(), environment=None, prefix=(),
+                 log_level="debug"):
         os.makedirs(mountpoint, exist_ok=True)
         self.path = mountpoint
         self.log_path = mountpoint + ".log"
         self._log = open(self.log_path, "ab")
-        words = [*prefix, PROGRAM, "mount", "-f", "--log-level", "debug", "--cache-dir", cache]
+        words = [*prefix, PROGRAM, "mount", "-f", "--log-level", log_level, "--cache-dir", cache]
         for server in servers:
             words += ["--server", server]
         self.process = subprocess.Popen(
