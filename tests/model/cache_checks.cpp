@@ -65,12 +65,22 @@ bool CacheWorld::IsEvicted(int series) const {
 bool CacheWorld::SpaceIsLacking(int64_t wanted_bytes) const {
   int64_t evictable_bytes = 0;
   for (int series = 0; series < kSeries; ++series)
-    if (Evictable(series, state_) && !IsEvicted(series))
-      evictable_bytes += At(series).DiskBytes();
+    if (Evictable(series, state_) && !IsEvicted(series)) evictable_bytes += At(series).DiskBytes();
   const cache::Usage usage = cache_->usage();
   const int64_t room = HeadroomBytes(options_.cap_bytes) + usage.reserved_bytes + wanted_bytes;
   return usage.used_bytes + room - evictable_bytes > usage.cap_bytes ||
          usage.free_floor_bytes + room > usage.disk_free_bytes + evictable_bytes;
+}
+
+// Whether all that was here could not have stayed.
+bool CacheWorld::OpeningMadeRoom() const {
+  int64_t evicted_bytes = 0;
+  for (int series = 0; series < kSeries; ++series)
+    if (!At(series).pinned && IsEvicted(series)) evicted_bytes += At(series).DiskBytes();
+  const cache::Usage usage = cache_->usage();
+  const int64_t room = HeadroomBytes(options_.cap_bytes) + evicted_bytes + kPassingBytes;
+  return evicted_bytes > 0 && (usage.used_bytes + room > usage.cap_bytes ||
+                               usage.free_floor_bytes + room > usage.disk_free_bytes);
 }
 
 void CacheWorld::Compare(const ModelState& before) {

@@ -96,7 +96,8 @@ void CacheWorld::AfterCrash(const ModelState& before) {
   OpenCache();
   if (!failure_.empty()) return;
   for (int series = 0; series < kSeries; ++series)
-    Resync(series, before[static_cast<size_t>(series)], after[static_cast<size_t>(series)]);
+    Resync(series, before[static_cast<size_t>(series)], after[static_cast<size_t>(series)],
+           /*room_was_made=*/false);
   suspect_ = false;
   older_.clear();
   effects_ = {};
@@ -139,8 +140,9 @@ bool CacheWorld::MustSurvive(int series, const std::string& sop, const ModelSeri
 
 // The cache is as before the operation that died, or as after it, or in between; or as it was when
 // something could not be dropped.
-void CacheWorld::Resync(int series, const ModelSeries& before, const ModelSeries& after) {
-  const std::string name = "after a crash, series " + std::to_string(series);
+void CacheWorld::Resync(int series, const ModelSeries& before, const ModelSeries& after,
+                        bool room_was_made) {
+  const std::string name = "after a crash or a failing disk, series " + std::to_string(series);
   const cache::SeriesKey key = KeyOf(series);
   ModelSeries now;
   now.version = after.version;
@@ -174,10 +176,11 @@ void CacheWorld::Resync(int series, const ModelSeries& before, const ModelSeries
     if (power_cut_) found.lost = false;  // a file one byte too long may have been cut to its size
     now.instances[sop] = found;
   }
+  const bool evicted = room_was_made && !after.pinned && !now.Cached();
   for (const auto& [sop, instance] : before.instances) {
     const auto at = now.instances.find(sop);
     const bool cached = at != now.instances.end() && at->second.cached;
-    Expect(cached || !older.empty() || !MustSurvive(series, sop, before, after),
+    Expect(cached || evicted || !older.empty() || !MustSurvive(series, sop, before, after),
            name + " has lost " + sop + ", which was published");
   }
   for (const ModelSeries* candidate : candidates)
@@ -193,8 +196,8 @@ void CacheWorld::Resync(int series, const ModelSeries& before, const ModelSeries
   At(series) = now;
 }
 
-// What was written while the disk failed may have been in memory only, and what could not be
-// removed then may be back, in the version it had.
+// What was written while the disk failed may have been in memory only, what could not be removed
+// then may be back, in the version it had, and the opening evicts where cap or floor ask for it.
 void CacheWorld::Reopen() {
   CloseAll();
   StopFaults();
@@ -202,8 +205,10 @@ void CacheWorld::Reopen() {
   effects_.may_evict = true;  // the cap may be lower
   if (failure_.empty() && suspect_) {
     const ModelState after = state_;
+    const bool room_was_made = OpeningMadeRoom();
     for (int series = 0; series < kSeries; ++series)
-      Resync(series, after[static_cast<size_t>(series)], after[static_cast<size_t>(series)]);
+      Resync(series, after[static_cast<size_t>(series)], after[static_cast<size_t>(series)],
+             room_was_made);
   }
   suspect_ = false;
   older_.clear();

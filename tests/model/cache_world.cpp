@@ -425,8 +425,13 @@ bool CacheWorld::OpenSop(int series, const std::string& sop, Held& held) {
   Touch(series);
   Expect((*opened)->size_bytes() == found->second.size_bytes, sop + " has another size");
   Expect((*opened)->md5_hex() == found->second.md5_hex, sop + " has another MD5 sum");
-  held = {std::move(*opened),         series, of.version, sop, found->second.incarnation,
-          found->second.damaged_block, found->second.doubtful};
+  held = {std::move(*opened),
+          series,
+          of.version,
+          sop,
+          found->second.incarnation,
+          found->second.damaged_block,
+          found->second.doubtful};
   return true;
 }
 
@@ -457,7 +462,8 @@ void CacheWorld::CheckRead(Held& held, int64_t offset, int64_t size_bytes) {
   const std::string name = held.sop + " of series " + std::to_string(held.series);
   if (!range) {
     Expect(range.error().code == Errc::kCorrupt, name + ": " + range.error().message);
-    Expect(damaged || held.doubtful || revoked_.count(held.incarnation) != 0, name + " is not damaged");
+    Expect(damaged || held.doubtful || revoked_.count(held.incarnation) != 0,
+           name + " is not damaged");
     return NoteDamageFound(held);
   }
   Expect(!damaged, name + ": a damaged block was read");

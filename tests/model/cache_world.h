@@ -98,7 +98,7 @@ class CacheWorld {
   void CutPower();
   void StopFaults();
   void ReadAll();
-  void Resync(int series, const ModelSeries& before, const ModelSeries& after);
+  void Resync(int series, const ModelSeries& before, const ModelSeries& after, bool room_was_made);
   bool MustSurvive(int series, const std::string& sop, const ModelSeries& before,
                    const ModelSeries& after) const;
 
@@ -111,6 +111,7 @@ class CacheWorld {
   void CheckFiles();
   bool SpaceIsLacking(int64_t wanted_bytes) const;
   bool IsEvicted(int series) const;
+  bool OpeningMadeRoom() const;
   bool Evictable(int series, const ModelState& state) const;
   bool HasWriter(int series) const;
   bool IsLive(const Held& held, const ModelState& state) const;

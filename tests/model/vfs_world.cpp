@@ -42,7 +42,7 @@ std::vector<OpKind> VfsWorld::Kinds() {
   return {{"walk-to", 12}, {"look-up", 8}, {"forget", 6},  {"read-dir", 14}, {"getattr", 8},
           {"open", 12},    {"read", 16},   {"release", 5}, {"xattrs", 4},    {"offline", 3},
           {"pass", 8},     {"mood", 5},    {"hold", 3},    {"answer", 6},    {"cancel", 2},
-          {"change", 6},   {"evict", 3},   {"remount", 2},  {"hurt", 4}};
+          {"change", 6},   {"evict", 3},   {"remount", 2}, {"hurt", 4}};
 }
 
 std::string VfsWorld::Run(const std::vector<Op>& ops) {

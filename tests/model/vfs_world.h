@@ -154,10 +154,10 @@ class VfsWorld {
     int64_t last_ms = -1;
   };
   std::map<std::string, BadAnswers> bad_answers_;  // by collection; "": of the list of these
-  bool disturbed_ = false;  // something has failed or changed: errors are to be expected
+  bool disturbed_ = false;    // something has failed or changed: errors are to be expected
   uint64_t hurt_handle_ = 0;  // whose file is cut when it is read next
   int64_t hurt_size_ = -1;    // to this; -1: it is not
-  bool calm_ = false;       // the last look at everything, where nothing is forgiven
+  bool calm_ = false;         // the last look at everything, where nothing is forgiven
   std::vector<std::string> last_names_;
   std::string failure_;
 };
