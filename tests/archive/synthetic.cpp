@@ -30,7 +30,7 @@ constexpr int64_t kPatientsMax = 9 * kPatientBase;
 constexpr int64_t kStudiesMax = 9 * kStudyBase;
 constexpr int64_t kSeriesMax = 9 * kSeriesBase;
 constexpr int64_t kImagesMax = 9 * kInstanceBase;
-constexpr int kEdgeMax = 4096;
+constexpr int kEdgeMax = 16384;
 constexpr int kEdgeMin = 8;
 
 constexpr size_t kCommentSteps = 16;  // sizes of one series' files vary by 0 to 30 bytes

@@ -15,8 +15,10 @@ import sys
 import tempfile
 import time
 
+import cold_figures
 import harness
 import measuring
+import scale_figures
 import warm_figures
 
 ABOUT = """\
@@ -27,13 +29,19 @@ figures:
   d  the same with 4 readers
   e  random 64 KiB preads and mmap in an instance of 512 MiB
   f  find over 20,000 directories and 200,000 entries; ls -l of 5,000 instances
+  g  cold: an instance, a series, a study, at 30 ms and 50 MB/s, and unthrottled
+  h  bulk: the first walk over 1,000 patients; a getSeries answer as large as NLST's
+  i  scale: an archive of 700,000 series: disk, time to the first ls, memory
 
 limits, taken in the same round:
   plain        the same files on the local disk
   floor        a FUSE file system that does nothing, and is never asked OPEN
   floor, OPEN  the same, asked OPEN and OPENDIR
+  curl         the same answers from the same archive; "curl | unzip": unzipped as they arrive
+  inflate      one core inflating and checking the same zip in memory
 """
-GROUPS = [("abcd", warm_figures.reading), ("e", warm_figures.large), ("f", warm_figures.walking)]
+GROUPS = [("abcd", warm_figures.reading), ("e", warm_figures.large), ("f", warm_figures.walking),
+          ("g", cold_figures.cold), ("h", scale_figures.bulk), ("i", scale_figures.scale)]
 LETTERS = "".join(letters for letters, _ in GROUPS)
 
 
@@ -53,9 +61,9 @@ class Bench:
         self._ending.append(archive.end)
         return archive
 
-    def mount(self, mountpoint, cache, *archives, options=()):
-        return harness.Mount(mountpoint, cache, "--min-free", "0", *options, *self._mount_options,
-                             servers=[archive.url for archive in archives], log_level="warning")
+    def mount(self, mountpoint, cache, *archives, log_level="warning"):
+        return harness.Mount(mountpoint, cache, "--min-free", "0", *self._mount_options,
+                             servers=[archive.url for archive in archives], log_level=log_level)
 
     def end(self):
         for end in reversed(self._ending):

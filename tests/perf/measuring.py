@@ -28,6 +28,11 @@ def lines_of(*command, seconds_min=0.0):
     return _loops("lines", 1, seconds_min, *command)
 
 
+def inflate(zip_path, offsets_path):
+    """One core inflates the members that begin at the listed offsets."""
+    return _loops("inflate", 1, REPEAT_S, zip_path, offsets_path)
+
+
 def _loops(mode, threads, seconds_min, *words):
     done = harness.run(LOOPS, mode, threads, seconds_min, *words, timeout_s=600)
     figures = json.loads(done.stdout)
@@ -114,10 +119,10 @@ class Rows:
     def __init__(self):
         self._rows = {}
 
-    def add(self, figure, name, unit, value, goal=None, **limits):
+    def add(self, figure, name, unit, value, goals=None, **limits):
         """One sample. Limits are rates (or times) taken in the same round: `value / limit`."""
         row = self._rows.setdefault(
-            (figure, name), {"figure": figure, "name": name, "unit": unit, "goal": goal,
+            (figure, name), {"figure": figure, "name": name, "unit": unit, "goals": goals,
                              "samples": [], "limits": {}})
         row["samples"].append(value)
         for limit, sample in limits.items():
@@ -135,17 +140,19 @@ def _summary(row):
     summary = {"figure": row["figure"], "name": row["name"], "unit": row["unit"], "value": value,
                "lowest": min(row["samples"]), "highest": max(row["samples"]),
                "limits": limits, "ratios": ratios}
-    if row["goal"]:
-        summary.update(_judged(row["goal"], value, ratios))
+    if row["goals"]:
+        summary.update(_judged(row["goals"], value, ratios))
     return summary
 
 
-def _judged(goal, value, ratios):
+def _judged(goals, value, ratios):
     """A goal is (what, relation, number); what is "value" or a limit's name."""
-    what, relation, wanted = goal
-    reached = value if what == "value" else ratios[what]
-    text = f"{relation} {wanted:,g}" + ("" if what == "value" else f" x {what}")
-    return {"goal": text, "reached": reached >= wanted if relation == ">=" else reached <= wanted}
+    texts, all_reached = [], True
+    for what, relation, wanted in goals:
+        reached = value if what == "value" else ratios[what]
+        texts.append(f"{relation} {wanted:,g}" + ("" if what == "value" else f" x {what}"))
+        all_reached &= reached >= wanted if relation == ">=" else reached <= wanted
+    return {"goal": ", ".join(texts), "reached": all_reached}
 
 
 def format_number(number):
