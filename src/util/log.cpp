@@ -8,8 +8,9 @@
 #include <spdlog/spdlog.h>
 #include <syslog.h>
 
-#include <atomic>
 #include <memory>
+
+#include "tciafs/util/mutex.h"
 
 namespace tciafs {
 namespace {
@@ -37,14 +38,30 @@ std::shared_ptr<spdlog::logger> MakeLogger(spdlog::sink_ptr sink) {
 constexpr const char* kLinePattern = "%Y-%m-%dT%H:%M:%S.%e%z %l %v";
 
 // Swapped as a whole, so that a line is never written to a half-configured logger.
-std::shared_ptr<spdlog::logger>& Logger() {
-  static std::shared_ptr<spdlog::logger> logger = [] {
+class CurrentLogger {
+ public:
+  CurrentLogger() {
     auto sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
     sink->set_pattern("tciafs: %l: %v");
-    auto made = MakeLogger(std::move(sink));
-    made->set_level(spdlog::level::info);
-    return made;
-  }();
+    logger_ = MakeLogger(std::move(sink));
+    logger_->set_level(spdlog::level::info);
+  }
+  std::shared_ptr<spdlog::logger> get() const {
+    MutexLock lock(mutex_);
+    return logger_;
+  }
+  void Swap(std::shared_ptr<spdlog::logger>& logger) {
+    MutexLock lock(mutex_);
+    logger_.swap(logger);
+  }
+
+ private:
+  mutable Mutex mutex_;
+  std::shared_ptr<spdlog::logger> logger_ TCIAFS_GUARDED_BY(mutex_);
+};
+
+CurrentLogger& Logger() {
+  static CurrentLogger logger;
   return logger;
 }
 
@@ -69,7 +86,7 @@ Status ConfigureLog(const LogOptions& options) {
     }
     auto logger = MakeLogger(std::move(sink));
     logger->set_level(ToSpdlog(options.level));
-    std::atomic_store(&Logger(), logger);
+    Logger().Swap(logger);
   } catch (const spdlog::spdlog_ex& failure) {
     return Fail(Errc::kInvalidArgument, failure.what());
   }
@@ -85,11 +102,10 @@ Result<LogLevel> ParseLogLevel(std::string_view text) {
               fmt::format("log level '{}' is none of debug, info, warning, error", text));
 }
 
-bool LogEnabled(LogLevel level) { return std::atomic_load(&Logger())->should_log(ToSpdlog(level)); }
+bool LogEnabled(LogLevel level) { return Logger().get()->should_log(ToSpdlog(level)); }
 
 void LogLine(LogLevel level, std::string_view line) {
-  std::atomic_load(&Logger())->log(ToSpdlog(level),
-                                   spdlog::string_view_t(line.data(), line.size()));
+  Logger().get()->log(ToSpdlog(level), spdlog::string_view_t(line.data(), line.size()));
 }
 
 }  // namespace tciafs
