@@ -101,6 +101,7 @@ class DiskBlockCache final : public BlockCache {
   bool NothingPending(const SeriesState& series) const;
   void WithdrawDamaged(StoredInstance& instance, const Error& why);
   void NoteIntact(const StoredInstance& instance);
+  bool InVerifiedSeries(const StoredInstance& instance) const;
   void Closed(const StoredInstance& instance);
 
   bool DiskUsable() const;

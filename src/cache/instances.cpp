@@ -178,6 +178,14 @@ void DiskBlockCache::NoteIntact(const StoredInstance& instance) {
     series->intact.Add(instance.sop());
 }
 
+bool DiskBlockCache::InVerifiedSeries(const StoredInstance& instance) const {
+  MutexLock lock(mutex_);
+  const SeriesState& series = *instance.series();
+  const auto live = series.live.find(instance.sop());
+  return series.entry.verified && !series.wiping && live != series.live.end() &&
+         live->second.identity == &instance;
+}
+
 void DiskBlockCache::Closed(const StoredInstance& instance) {
   MutexLock lock(mutex_);
   const auto& series = instance.series();

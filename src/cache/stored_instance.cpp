@@ -37,6 +37,24 @@ Result<FileRange> StoredInstance::Read(int64_t offset, int64_t size_bytes) {
   return FileRange{fd_.get(), begin, size};
 }
 
+Result<int> StoredInstance::WholeFile(int64_t unverified_bytes_max) {
+  if (in_memory()) return Fail(Errc::kUnsupported, sop_.text() + ": held in memory");
+  if (!cache_.InVerifiedSeries(*this))
+    return Fail(Errc::kUnsupported, sop_.text() + ": its series is not verified");
+  if (UnverifiedBytes() > unverified_bytes_max)
+    return Fail(Errc::kUnsupported, sop_.text() + ": much of it is not verified yet");
+  TCIAFS_TRY(CheckFileSize());
+  if (!intact_) TCIAFS_TRY(CheckBlocks(0, size_bytes_));
+  if (revoked_) return Fail(Errc::kCorrupt, sop_.text() + ": withdrawn, its bytes are not intact");
+  return fd_.get();
+}
+
+int64_t StoredInstance::UnverifiedBytes() {
+  if (intact_) return 0;
+  MutexLock lock(mutex_);
+  return static_cast<int64_t>(unchecked_) * kBlockBytes;
+}
+
 // Somebody else may cut the file at any time, also one whose blocks are known to be intact; whoever
 // is given the range would then take its end for the end of the instance.
 Status StoredInstance::CheckFileSize() {
@@ -44,8 +62,8 @@ Status StoredInstance::CheckFileSize() {
   const auto size = cache_.disk().Size(fd_.get());
   if (size && *size == size_bytes_) return {};
   if (!size) cache_.NoteDiskFailure(size.error());  // or what is fetched again would fare no better
-  Error why{Errc::kCorrupt, sop_.text() + ": " +
-                                (size ? "its file has another size" : size.error().message)};
+  Error why{Errc::kCorrupt,
+            sop_.text() + ": " + (size ? "its file has another size" : size.error().message)};
   cache_.WithdrawDamaged(*this, why);
   return Fail(std::move(why));
 }

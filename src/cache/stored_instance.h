@@ -32,6 +32,7 @@ class StoredInstance final : public InstanceFile {
   int64_t size_bytes() const override { return size_bytes_; }
   std::string md5_hex() const override { return md5_hex_; }
   Result<FileRange> Read(int64_t offset, int64_t size_bytes) override;
+  Result<int> WholeFile(int64_t unverified_bytes_max) override;
 
   const std::shared_ptr<SeriesState>& series() const { return series_; }
   const source::SopUid& sop() const { return sop_; }
@@ -44,6 +45,7 @@ class StoredInstance final : public InstanceFile {
   int64_t orphaned_bytes = 0;
 
  private:
+  int64_t UnverifiedBytes();
   Status CheckFileSize();
   Status CheckBlocks(int64_t begin, int64_t end);
   Status CheckBlock(size_t block);

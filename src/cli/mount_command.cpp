@@ -158,6 +158,7 @@ fuse::SessionOptions ToSessionOptions(const MountSettings& settings) {
   options.allow_other = settings.allow_other;
   options.kernel_options = settings.kernel_options;
   options.ask_open = settings.ask_open;
+  options.passthrough = settings.passthrough;
   return options;
 }
 

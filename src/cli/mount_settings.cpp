@@ -189,6 +189,7 @@ Outcome<MountSettings> CheckSettings(const Settings& settings, const Caller& cal
   result.ask_open = checker.Choice<fuse::AskOpen>(
       "ask-open", fuse::AskOpen::kFiles,
       {{"all", fuse::AskOpen::kAll}, {"files", fuse::AskOpen::kFiles}});
+  result.passthrough = checker.Choice<bool>("passthrough", true, {{"auto", true}, {"off", false}});
   result.downloads = static_cast<int>(checker.Number("downloads", 2, 1, 64));
   result.connections = static_cast<int>(checker.Number("connections", 8, 1, 64));
   result.io_timeout_ms = checker.Parsed<int64_t>("io-timeout", 60'000, ParseDurationMs);

@@ -32,6 +32,7 @@ struct MountSettings {
   int min_free_percent = 5;
   int64_t metadata_ttl_ms = 0;
   bool offline = false;
+  bool passthrough = true;
   vfs::UnknownSize unknown_size = vfs::UnknownSize::kEstimate;
   fuse::AskOpen ask_open = fuse::AskOpen::kFiles;
   int downloads = 2;

@@ -28,6 +28,8 @@ constexpr OptionSpec kOptions[] = {
     {"downloads", "N", "2", "series downloaded at once, per server"},
     {"connections", "N", "8", "connections at once, per server"},
     {"io-timeout", "DURATION", "60s", "no progress for this long ends an operation"},
+    {"passthrough", "auto|off", "auto",
+     "let the kernel read cached files by itself where it can, for speed"},
     {"proxy", "URL", "the environment's", "proxy for all servers; NO_PROXY is honoured"},
     {"cacert", "FILE", "the system's", "certificates to trust, in PEM"},
     {"allow-other", "", "", "let other users see the mount (user_allow_other in /etc/fuse.conf)"},

@@ -140,6 +140,7 @@ void Init(void* dispatcher, fuse_conn_info* connection) {
   want(FUSE_CAP_AUTO_INVAL_DATA, !ask_opendir);
   want(FUSE_CAP_EXPLICIT_INVAL_DATA, ask_opendir);
   connection->max_background = 64;
+  static_cast<Dispatcher*>(dispatcher)->passthrough.Negotiate(*connection);
 }
 
 void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
@@ -272,21 +273,32 @@ void ReleaseDir(fuse_req_t request, fuse_ino_t, fuse_file_info* file) {
   fuse_reply_err(request, 0);
 }
 
+// Which way the kernel reads: asking us, or a cache file by itself.
+void AnswerOpen(Dispatcher& dispatcher, fuse_req_t waiting, fuse_ino_t node, fuse_file_info opened,
+                const vfs::OpenReply& reply) {
+  opened.fh = reply.handle;
+  opened.keep_cache = reply.keep_cache;
+  opened.noflush = 1;  // nothing is ever dirty
+  const int backing_id = dispatcher.passthrough.Enter(
+      waiting, node, [&] { return dispatcher.filesystem.Backing(reply.handle); });
+  if (backing_id != 0) SetBacking(backing_id, opened);
+  if (fuse_reply_open(waiting, &opened) == 0) return;
+  dispatcher.passthrough.Leave(nullptr, node);
+  dispatcher.filesystem.Release(reply.handle);
+}
+
 void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
   const bool for_writing = (file->flags & O_ACCMODE) != O_RDONLY;
   Serve("open", request, node, [&](Dispatcher& dispatcher, auto& pending) {
-    vfs::Filesystem& filesystem = dispatcher.filesystem;
-    filesystem.Open(
+    dispatcher.filesystem.Open(
         node, for_writing, pending->stop_token(),
         Answering<vfs::OpenReply>(
             dispatcher.gate, "open", node, pending,
-            [&filesystem, asked = *file](fuse_req_t waiting, const vfs::OpenReply& reply) {
-              fuse_file_info opened = asked;
-              opened.fh = reply.handle;
-              opened.keep_cache = reply.keep_cache;
-              opened.noflush = 1;  // nothing is ever dirty
-              if (waiting == nullptr || fuse_reply_open(waiting, &opened) != 0)
-                filesystem.Release(reply.handle);
+            [&dispatcher, node, asked = *file](fuse_req_t waiting, const vfs::OpenReply& reply) {
+              if (waiting != nullptr)
+                AnswerOpen(dispatcher, waiting, node, asked, reply);
+              else
+                dispatcher.filesystem.Release(reply.handle);
             }));
   });
 }
@@ -320,7 +332,8 @@ void Read(fuse_req_t request, fuse_ino_t node, size_t size_bytes, off_t offset,
   });
 }
 
-void Release(fuse_req_t request, fuse_ino_t, fuse_file_info* file) {
+void Release(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
+  Of(request).passthrough.Leave(request, node);
   Of(request).filesystem.Release(file->fh);
   fuse_reply_err(request, 0);
 }

@@ -6,7 +6,9 @@
 // back. Thread-safe; called by libfuse's workers.
 #pragma once
 
+#include "fuse/passthrough.h"
 #include "fuse/pending.h"
+#include "tciafs/fuse/session.h"
 #include "tciafs/util/gate.h"
 #include "tciafs/vfs/filesystem.h"
 
@@ -14,9 +16,12 @@ namespace tciafs::fuse {
 
 // What a session's operations share; the session's user data.
 struct Dispatcher {
-  Dispatcher(vfs::Filesystem& served, bool opendir_asked)
-      : filesystem(served), ask_opendir(opendir_asked) {}
+  Dispatcher(vfs::Filesystem& served, const SessionOptions& options)
+      : filesystem(served),
+        passthrough(options.passthrough),
+        ask_opendir(options.ask_open == AskOpen::kAll) {}
   vfs::Filesystem& filesystem;
+  Passthrough passthrough;
   bool ask_opendir;  // set at last when the kernel has told what it can do
   PendingTable pending;
   Gate gate;  // answers under way; none comes once it is closed

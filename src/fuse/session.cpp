@@ -37,6 +37,7 @@ std::string g_last_words TCIAFS_GUARDED_BY(g_last_words_mutex);
 void TakeFuseLog(fuse_log_level level, const char* format, va_list arguments)
     __attribute__((format(printf, 2, 0)));
 void TakeFuseLog(fuse_log_level level, const char* format, va_list arguments) {
+  const int error_number = errno;  // whoever called libfuse may want to see it
   char line[512];
   std::vsnprintf(line, sizeof line, format, arguments);
   const std::string text(TrimBlanks(line));
@@ -45,6 +46,7 @@ void TakeFuseLog(fuse_log_level level, const char* format, va_list arguments) {
     g_last_words = text;
   }
   LogDebug("libfuse: {}", text);
+  errno = error_number;
 }
 
 std::string LastWords() {
@@ -74,7 +76,8 @@ std::string MountOptions(const SessionOptions& options) {
 }  // namespace
 
 struct Session::State {
-  State(vfs::Filesystem& filesystem, bool ask_opendir) : dispatcher(filesystem, ask_opendir) {}
+  State(vfs::Filesystem& filesystem, const SessionOptions& options)
+      : dispatcher(filesystem, options) {}
 
   // Everything that waits fails, everything that comes is refused, and nobody but the workers uses
   // the connection any more. While the workers run: a notification to the kernel may wait for a
@@ -102,7 +105,7 @@ Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Result<std::unique_ptr<Session>> Session::Mount(const SessionOptions& options,
                                                 vfs::Filesystem& filesystem) {
   fuse_set_log_func(TakeFuseLog);
-  auto state = std::make_unique<State>(filesystem, options.ask_open == AskOpen::kAll);
+  auto state = std::make_unique<State>(filesystem, options);
   state->threads_max = options.threads_max;
   std::string program = "tciafs";
   std::string option_flag = "-o";

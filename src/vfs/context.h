@@ -50,6 +50,7 @@ struct Context {
   RecentErrors recent_errors;
   mutable std::atomic<int64_t> cache_hits = 0;  // openings of instances
   mutable std::atomic<int64_t> cache_misses = 0;
+  std::atomic<int64_t> reads = 0;  // of instances, those the kernel asked for
 };
 
 using ContextRef = std::shared_ptr<Context>;

@@ -90,6 +90,10 @@ class ArchiveFilesystem final : public Filesystem {
              Noting(node, "", std::move(done)));
   }
   void Release(HandleId handle) override { ReleaseFile(*context_, handle); }
+  Result<BackingReply> Backing(HandleId handle) override {
+    if (IsVirtual(handle)) return Fail(Errc::kUnsupported, "no file of the cache");
+    return FileHandleBacking(*context_, handle);
+  }
 
   Result<std::string> GetXattr(NodeId node, std::string_view name) override {
     if (IsVirtual(node)) return Fail(Errc::kNoAttribute, std::string(name));

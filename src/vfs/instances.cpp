@@ -20,6 +20,9 @@ namespace {
 
 // A bad block is fetched again; a second one in the same read means a disk that cannot be trusted.
 constexpr int kRefetchesMax = 1;
+// What an open may read and verify of an instance of an earlier run, to hand the kernel its file: a
+// few milliseconds. Of a larger one every read is asked for until its blocks are verified.
+constexpr int64_t kVerifiedAtOpenBytesMax = 16 * 1024 * 1024;
 // The size behind a handle cannot change unnoticed: a change takes the kernel's copy back.
 constexpr int64_t kHandleAttributesValidMs = 60'000;
 
@@ -184,6 +187,7 @@ void ReadFile(const ContextRef& context, NodeId node, HandleId handle, int64_t o
               int64_t size_bytes, std::stop_token stop, Callback<ReadReply> done) {
   if (offset < 0 || size_bytes < 0)
     return done(Fail(Errc::kInvalidArgument, "a negative offset or size"));
+  ++context->reads;
   const ReadRequest request{node, offset, size_bytes, kRefetchesMax};
   if (handle == 0) return ReadNode(context, request, std::move(stop), std::move(done));
   auto opened = context->files.Find(handle);
@@ -195,6 +199,14 @@ void ReadFile(const ContextRef& context, NodeId node, HandleId handle, int64_t o
 void ReleaseFile(Context& context, HandleId handle) {
   const auto opened = context.files.Remove(handle);
   if (opened != nullptr) context.nodes.RemoveHandle(opened->node);
+}
+
+Result<BackingReply> FileHandleBacking(Context& context, HandleId handle) {
+  const auto opened = context.files.Find(handle);
+  if (opened == nullptr) return Fail(Errc::kInvalidArgument, "no such handle");
+  FilePtr file = opened->file();
+  TCIAFS_ASSIGN(const int fd, file->WholeFile(kVerifiedAtOpenBytesMax));
+  return BackingReply{fd, std::move(file)};
 }
 
 Result<AttributesReply> FileHandleAttributes(Context& context, NodeId node, HandleId handle) {

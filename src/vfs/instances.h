@@ -25,6 +25,7 @@ void OpenFile(const ContextRef& context, NodeId node, bool for_writing, std::sto
 void ReadFile(const ContextRef& context, NodeId node, HandleId handle, int64_t offset,
               int64_t size_bytes, std::stop_token stop, Callback<ReadReply> done);
 void ReleaseFile(Context& context, HandleId handle);
+Result<BackingReply> FileHandleBacking(Context& context, HandleId handle);
 // Exact, and at once.
 Result<AttributesReply> FileHandleAttributes(Context& context, NodeId node, HandleId handle);
 

@@ -94,6 +94,7 @@ void WriteCache(JsonWriter& json, const Context& context) {
   json.Member("instances", usage.instances);
   json.Member("hits", context.cache_hits.load());
   json.Member("misses", context.cache_misses.load());
+  json.Member("reads", context.reads.load());
   json.Member("degraded", usage.degraded);
   json.EndObject();
 }

@@ -26,7 +26,7 @@ TECHNICAL = {
     "nbia/family_choice.cpp": {"kOddAnswersMax"},
     "nbia/series_zip_reader.cpp": {"kSkippedLoggedMax"},
     "store/environment.cpp": {"kReadersMax"},
-    "vfs/instances.cpp": {"kRefetchesMax"},
+    "vfs/instances.cpp": {"kRefetchesMax", "kVerifiedAtOpenBytesMax"},
     "vfs/node_table.cpp": {"kAbsencesMax"},
     "zip/data_descriptor.h": {"kDescriptorBytesMax"},
     "zip/entry_label.cpp": {"kShownBytesMax"},

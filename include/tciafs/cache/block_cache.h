@@ -61,6 +61,12 @@ class InstanceFile {
   // always that the file is as long as it should be; kCorrupt: it is not, or a block was bad, and
   // the instance has been withdrawn and must be fetched again.
   virtual Result<FileRange> Read(int64_t offset, int64_t size_bytes) = 0;
+  // For a reader that will not ask again: the descriptor of a file that holds the instance, from
+  // its first byte to its last and nothing else, all of it verified, and its series too; valid as
+  // that of a range is. Reads and verifies at most `unverified_bytes_max` for that. kUnsupported:
+  // more would be needed, the series is not verified (its instances may yet prove wrong and be
+  // withdrawn), or the instance is held in memory; kCorrupt as from Read.
+  virtual Result<int> WholeFile(int64_t unverified_bytes_max) = 0;
 };
 
 // What is known of an instance from having had it, whether or not its bytes are still here.

@@ -30,6 +30,7 @@ struct SessionOptions {
   std::vector<std::string> kernel_options;  // further `-o` words, e.g. "noatime"
   AskOpen ask_open = AskOpen::kFiles;
   size_t threads_max = 10;
+  bool passthrough = true;  // let the kernel read cached files by itself where it can
 };
 
 class Session {

@@ -94,6 +94,13 @@ struct ReadReply {
   std::string_view bytes = {};
 };
 
+// A cache file that holds exactly the bytes of an instance, verified; `fd` is valid as long as
+// `file` is kept, and for that long the cache knows that it is used.
+struct BackingReply {
+  int fd = -1;
+  std::shared_ptr<cache::InstanceFile> file;
+};
+
 struct SpaceReply {
   int64_t block_bytes = 4096;
   int64_t total_bytes = 0;
@@ -169,6 +176,10 @@ class Filesystem {
   virtual void Read(NodeId node, HandleId handle, int64_t offset, int64_t size_bytes,
                     std::stop_token stop, Callback<ReadReply> done) = 0;
   virtual void Release(HandleId handle) = 0;
+  // The file behind an open handle, for a kernel that is to read it without asking us. Handles of
+  // one node have the same bytes, so one file serves them all. kUnsupported where every read must
+  // be asked for, kCorrupt where the bytes have just proved damaged (a Read fetches them again).
+  virtual Result<BackingReply> Backing(HandleId handle) = 0;
 
   virtual Result<std::string> GetXattr(NodeId node, std::string_view name) = 0;
   virtual Result<std::vector<std::string>> ListXattr(NodeId node) = 0;

@@ -118,6 +118,7 @@ TEST(CheckSettings, Defaults) {
   EXPECT_EQ(settings->min_free_percent, 5);
   EXPECT_EQ(settings->uid, 1000u);
   EXPECT_EQ(settings->umask, 022u);
+  EXPECT_TRUE(settings->passthrough);
   EXPECT_EQ(CheckSettings({}, {0, 0, EnvironmentOf({})})->cache_dir, "/var/cache/tciafs");
 }
 
@@ -128,6 +129,7 @@ TEST(CheckSettings, TakesWhatIsRight) {
                                   {"min-free", "10G"},
                                   {"unknown-size", "zero"},
                                   {"ask-open", "all"},
+                                  {"passthrough", "off"},
                                   {"umask", "077"},
                                   {"metadata-ttl", "7d"}}));
   ASSERT_TRUE(settings.has_value());
@@ -138,6 +140,7 @@ TEST(CheckSettings, TakesWhatIsRight) {
   EXPECT_EQ(settings->min_free_percent, 0);
   EXPECT_EQ(settings->ask_open, fuse::AskOpen::kAll);
   EXPECT_EQ(settings->umask, 077u);
+  EXPECT_FALSE(settings->passthrough);
 }
 
 TEST(CheckSettings, RefusesWithTheOriginOfTheMistake) {
@@ -159,6 +162,8 @@ TEST(CheckSettings, RefusesWithTheOriginOfTheMistake) {
                                                         {"log-level", "loud"},
                                                         {"unknown-size", "guess"},
                                                         {"ask-open", "some"}}) {
+                                                        {"passthrough", "on"},
+                                                        {"unknown-size", "guess"}}) {
     const auto refused = Check(Of({{name, text}}));
     ASSERT_FALSE(refused.has_value()) << name << " " << text;
     EXPECT_EQ(refused.error().code, ExitCode::kUsage);

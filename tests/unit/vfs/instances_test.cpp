@@ -214,6 +214,62 @@ TEST_F(InstancesTest, ABadBlockIsFetchedAgain) {
   EXPECT_EQ(fetcher.acquires, 2) << "the handle holds the new file";
 }
 
+TEST_F(InstancesTest, HandsOutTheFileOfAVerifiedInstance) {
+  AddInstance(sop, 5);
+  const auto file = SetBytes(sop, "bytes");
+  const auto node = LookupInstance(sop);
+  const auto handle = Open(node).handle;
+  const auto backing = fs->Backing(handle);
+  ASSERT_TRUE(backing) << backing.error().message;
+  EXPECT_EQ(backing->fd, *file->WholeFile(0));
+  EXPECT_EQ(backing->file, file);
+  EXPECT_EQ(fs->Backing(handle + 1).error().code, Errc::kInvalidArgument);
+  fs->Release(handle);
+  EXPECT_EQ(fs->Backing(handle).error().code, Errc::kInvalidArgument);
+}
+
+TEST_F(InstancesTest, HandsOutNoFileThatMayStillProveWrong) {
+  AddInstance(sop, 5);
+  const auto file = SetBytes(sop, "bytes");
+  const auto handle = Open(LookupInstance(sop)).handle;
+  file->series_verified = false;
+  EXPECT_EQ(fs->Backing(handle).error().code, Errc::kUnsupported);
+  file->series_verified = true;
+  file->unverified_bytes = 1 << 20;
+  EXPECT_TRUE(fs->Backing(handle)) << "so much is verified first";
+  file->unverified_bytes = int64_t{1} << 30;
+  EXPECT_EQ(fs->Backing(handle).error().code, Errc::kUnsupported) << "an open takes no second";
+}
+
+TEST_F(InstancesTest, ADamagedFileIsNotHandedOutButFetchedAgain) {
+  AddInstance(sop, 5);
+  const auto bad = SetBytes(sop, "bytes");
+  const auto node = LookupInstance(sop);
+  const auto handle = Open(node).handle;
+  bad->corrupt = true;
+  const auto good = SetBytes(sop, "bytes");
+  EXPECT_EQ(fs->Backing(handle).error().code, Errc::kCorrupt);
+  EXPECT_EQ(Read(node, handle), "bytes");
+  const auto backing = fs->Backing(handle);
+  ASSERT_TRUE(backing);
+  EXPECT_EQ(backing->file, good);
+}
+
+TEST_F(InstancesTest, AHandleOfReplacedContentHandsOutTheOldFile) {
+  AddInstance(sop, 5);
+  const auto old = SetBytes(sop, "bytes");
+  const auto node = LookupInstance(sop);
+  const auto handle = Open(node).handle;
+  SetVersion("2021-01-01", 10, 1'000'000);
+  catalog.Announce({study, {}, {}, {"1.2.3"}});
+  const auto replacement = SetBytes(sop, "BYTES");
+  EXPECT_EQ(OpenAsync(node).code(), Errc::kStale) << "the node has open handles";
+  const auto new_node = LookupInstance(sop);
+  ASSERT_NE(new_node, node) << "so that each node has one file";
+  EXPECT_EQ(fs->Backing(Open(new_node).handle)->file, replacement);
+  EXPECT_EQ(fs->Backing(handle)->file, old);
+}
+
 TEST_F(InstancesTest, ABadBlockOfReplacedContentIsStale) {
   AddInstance(sop, 5);
   const auto bad = SetBytes(sop, "bytes");

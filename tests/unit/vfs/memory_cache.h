@@ -38,6 +38,8 @@ class MemoryFile final : public cache::InstanceFile {
     if (::pwrite(fd_.get(), bytes.data(), bytes.size(), 0) != size_bytes_) fd_.Reset();
   }
   std::atomic<bool> corrupt = false;
+  std::atomic<int64_t> unverified_bytes = 0;
+  std::atomic<bool> series_verified = true;
 
   int64_t size_bytes() const override { return size_bytes_; }
   std::string md5_hex() const override { return md5_hex_; }
@@ -45,6 +47,12 @@ class MemoryFile final : public cache::InstanceFile {
     if (corrupt) return Fail(Errc::kCorrupt, "a block is bad");
     return cache::FileRange{fd_.get(), offset,
                             std::clamp<int64_t>(size_bytes_ - offset, 0, size_bytes)};
+  }
+  Result<int> WholeFile(int64_t unverified_bytes_max) override {
+    if (!series_verified || unverified_bytes > unverified_bytes_max)
+      return Fail(Errc::kUnsupported, "not verified");
+    if (corrupt) return Fail(Errc::kCorrupt, "a block is bad");
+    return fd_.get();
   }
 
  private:

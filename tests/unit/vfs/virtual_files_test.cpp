@@ -49,6 +49,12 @@ TEST_F(VirtualFiles, StatIsExactAndStable) {
   EXPECT_NE(again.node, file.node);
 }
 
+TEST_F(VirtualFiles, AreNoFilesOfTheCache) {
+  Waiting<vfs::OpenReply> opened;
+  fs->Open(LookupStatus().node, false, {}, opened.callback());
+  EXPECT_EQ(fs->Backing(Value(opened).handle).error().code, Errc::kUnsupported);
+}
+
 TEST_F(VirtualFiles, EveryLookupTellsTheStateOfItsMoment) {
   const auto before = LookupStatus();
   const std::string text = ReadWhole(before);
