@@ -21,8 +21,9 @@ namespace {
 // A bad block is fetched again; a second one in the same read means a disk that cannot be trusted.
 constexpr int kRefetchesMax = 1;
 // What an open may read and verify of an instance of an earlier run, to hand the kernel its file: a
-// few milliseconds. Of a larger one every read is asked for until its blocks are verified.
-constexpr int64_t kVerifiedAtOpenBytesMax = 16 * 1024 * 1024;
+// millisecond or two, and a few times what its first read would take. Of a larger one every read is
+// asked for until its blocks are verified.
+constexpr int64_t kVerifiedAtOpenBytesMax = 4 * 1024 * 1024;
 // The size behind a handle cannot change unnoticed: a change takes the kernel's copy back.
 constexpr int64_t kHandleAttributesValidMs = 60'000;
 

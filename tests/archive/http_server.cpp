@@ -56,23 +56,27 @@ class Line {
   double free_from_ms_ TCIAFS_GUARDED_BY(mutex_) = 0;
 };
 
-// The library's view of a connection.
+// The library's view of a connection. Nothing is marked `override`: each version of the library
+// asks for some of these.
 class ConnectionStream final : public httplib::Stream {
  public:
   explicit ConnectionStream(Connection& connection) : connection_(connection) {}
-  bool is_readable() const override { return !connection_.broken(); }
-  bool is_writable() const override { return !connection_.broken(); }
-  ssize_t read(char* buffer, size_t size) override { return connection_.Read(buffer, size); }
-  ssize_t write(const char* bytes, size_t size) override { return connection_.Write(bytes, size); }
-  void get_remote_ip_and_port(std::string& ip, int& port) const override {
+  bool is_readable() const { return !connection_.broken(); }
+  bool is_writable() const { return !connection_.broken(); }
+  bool wait_readable() const { return !connection_.broken(); }
+  bool wait_writable() const { return !connection_.broken(); }
+  ssize_t read(char* buffer, size_t size) { return connection_.Read(buffer, size); }
+  ssize_t write(const char* bytes, size_t size) { return connection_.Write(bytes, size); }
+  void get_remote_ip_and_port(std::string& ip, int& port) const {
     ip = "127.0.0.1";
     port = 0;
   }
-  void get_local_ip_and_port(std::string& ip, int& port) const override {
+  void get_local_ip_and_port(std::string& ip, int& port) const {
     ip = "127.0.0.1";
     port = 0;
   }
-  socket_t socket() const override { return connection_.fd(); }
+  socket_t socket() const { return connection_.fd(); }
+  time_t duration() const { return 0; }
 
  private:
   Connection& connection_;
@@ -81,12 +85,15 @@ class ConnectionStream final : public httplib::Stream {
 // Threads as they are needed: a connection holds one for as long as it is open.
 class GrowingPool final : public httplib::TaskQueue {
  public:
-  void enqueue(std::function<void()> task) override {
+  // Nothing, or whether there was room.
+  using Enqueued = decltype(std::declval<httplib::TaskQueue&>().enqueue(nullptr));
+  Enqueued enqueue(std::function<void()> task) override {
     MutexLock lock(mutex_);
     queue_.push_back(std::move(task));
     if (idle_ < queue_.size() && threads_.size() < kThreadsMax)
       threads_.emplace_back([this] { Run(); });
     wake_.NotifyOne();
+    return Enqueued(true);
   }
   void shutdown() override {
     std::vector<std::thread> threads;
@@ -256,16 +263,25 @@ class HttpServer::Listener final : public httplib::Server {
     for (size_t left = kRequestsPerConnection; left > 0 && !closed && !connection.ending();
          --left) {
       if (!connection.WaitReadable(kIdleConnectionMs)) break;
-      // Neither ranges nor compression: the archive knows neither.
-      const auto forget = [](httplib::Request& request) {
-        request.ranges.clear();
-        request.headers.erase("Accept-Encoding");
-      };
-      if (!process_request(stream, left == 1, closed, forget)) break;
+      if (!Process(stream, left == 1, closed)) break;
     }
     current_ = nullptr;
     if (!connection.broken()) ::shutdown(fd, SHUT_RDWR);
     return true;
+  }
+
+  // A template, since newer versions of the library want the addresses too.
+  template <typename Stream>
+  bool Process(Stream& stream, bool last, bool& closed) {
+    // Neither ranges nor compression: the archive knows neither.
+    const auto forget = [](httplib::Request& request) {
+      request.ranges.clear();
+      request.headers.erase("Accept-Encoding");
+    };
+    if constexpr (requires { this->process_request(stream, last, closed, forget); })
+      return this->process_request(stream, last, closed, forget);
+    else
+      return this->process_request(stream, "127.0.0.1", 0, "127.0.0.1", 0, last, closed, forget);
   }
 
   // Without reading what is left of the request, so nothing can follow it.

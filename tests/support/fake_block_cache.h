@@ -154,6 +154,9 @@ class FakeBlockCache final : public cache::BlockCache {
       const int64_t begin = std::clamp<int64_t>(offset, 0, size);
       return cache::FileRange{fd.get(), begin, std::min(size_bytes, size - begin)};
     }
+    Result<int> WholeFile(int64_t) override {
+      return Fail(Errc::kUnsupported, "nobody here reads by himself");
+    }
   };
   struct Series {
     source::SeriesVersion version;
