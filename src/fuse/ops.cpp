@@ -119,8 +119,9 @@ Callback<T> Answering(const Gate& gate, const char* operation, fuse_ino_t node,
   });
 }
 
-void Init(void* dispatcher, fuse_conn_info* connection) {
-  bool& ask_opendir = static_cast<Dispatcher*>(dispatcher)->ask_opendir;
+void Init(void* userdata, fuse_conn_info* connection) {
+  auto& dispatcher = *static_cast<Dispatcher*>(userdata);
+  bool& ask_opendir = dispatcher.ask_opendir;
   if ((connection->capable & FUSE_CAP_NO_OPENDIR_SUPPORT) == 0) ask_opendir = true;
   const auto want = [connection](unsigned capability, bool on) {
     if (on && (connection->capable & capability) != 0)
@@ -140,7 +141,7 @@ void Init(void* dispatcher, fuse_conn_info* connection) {
   want(FUSE_CAP_AUTO_INVAL_DATA, !ask_opendir);
   want(FUSE_CAP_EXPLICIT_INVAL_DATA, ask_opendir);
   connection->max_background = 64;
-  static_cast<Dispatcher*>(dispatcher)->passthrough.Negotiate(*connection);
+  dispatcher.passthrough.Negotiate(*connection);
 }
 
 void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {

@@ -161,9 +161,8 @@ TEST(CheckSettings, RefusesWithTheOriginOfTheMistake) {
                                                         {"uid", "-1"},
                                                         {"log-level", "loud"},
                                                         {"unknown-size", "guess"},
-                                                        {"ask-open", "some"}}) {
                                                         {"passthrough", "on"},
-                                                        {"unknown-size", "guess"}}) {
+                                                        {"ask-open", "some"}}) {
     const auto refused = Check(Of({{name, text}}));
     ASSERT_FALSE(refused.has_value()) << name << " " << text;
     EXPECT_EQ(refused.error().code, ExitCode::kUsage);
