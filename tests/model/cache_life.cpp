@@ -183,10 +183,11 @@ void CacheWorld::Resync(int series, const ModelSeries& before, const ModelSeries
     Expect(cached || evicted || !older.empty() || !MustSurvive(series, sop, before, after),
            name + " has lost " + sop + ", which was published");
   }
-  for (const ModelSeries* candidate : candidates)
-    now.perhaps_announced =
-        now.perhaps_announced || (candidate->version == now.version &&
-                                  (candidate->announced || candidate->perhaps_announced));
+  for (const ModelSeries* candidate : candidates) {  // where nothing is known it may be in any
+    now.perhaps_announced.insert(candidate->perhaps_announced.begin(),
+                                 candidate->perhaps_announced.end());
+    if (candidate->announced) now.perhaps_announced.insert(candidate->version);
+  }
   now.pinned = after.pinned;
   Expect(cache_->Pin(key, now.pinned).has_value(), name + " cannot be pinned");
   now.verified = now.version >= 0 && cache_->Verified(key, VersionOf(series, now.version, false));

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -47,9 +48,9 @@ struct ModelSeries {
   std::map<std::string, ModelInstance> instances;
   bool pinned = false;
   bool verified = false;
-  bool announced = false;  // the cache has been told how many there are
-  bool perhaps_announced = false;
-  int64_t last_use = 0;  // 0: of an earlier run, in an order nobody knows
+  bool announced = false;           // the cache has been told how many there are
+  std::set<int> perhaps_announced;  // versions of which it may still know this
+  int64_t last_use = 0;             // 0: of an earlier run, in an order nobody knows
 
   bool Cached() const {
     for (const auto& [sop, instance] : instances)

@@ -191,7 +191,10 @@ void CacheWorld::Begin(int series, int version, bool announced) {
   if (of.version != version) {
     if (suspect_ && of.version >= 0) older_[series].push_back(of);
     of.instances.clear();
-    of.verified = of.announced = of.perhaps_announced = false;
+    of.verified = of.announced = false;
+    const bool perhaps = of.perhaps_announced.count(version) != 0;
+    of.perhaps_announced.clear();
+    if (perhaps) of.perhaps_announced.insert(version);
     of.version = version;
   }
   of.announced = of.announced || announced;
@@ -313,7 +316,7 @@ void CacheWorld::DropIdleWriting() {
     ModelSeries& of = At(series);
     if (!of.instances.empty() || HasWriter(series) || !of.announced) continue;
     of.announced = false;  // of a series of which nothing is known nothing need be kept
-    of.perhaps_announced = true;
+    of.perhaps_announced.insert(of.version);
   }
 }
 
@@ -380,7 +383,7 @@ void CacheWorld::MarkVerified(const Op& op) {
   ModelSeries& of = At(writing->series);
   const bool all = of.present() >= kInstances;
   if (of.present() > 0 && (all || !of.announced)) of.verified = true;
-  if (!all && of.perhaps_announced && !of.announced)
+  if (!all && of.perhaps_announced.count(of.version) != 0 && !of.announced)
     of.verified = cache_->Verified(KeyOf(writing->series),
                                    VersionOf(writing->series, of.version, /*announced=*/false));
 }
