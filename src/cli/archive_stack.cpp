@@ -186,6 +186,7 @@ Outcome<void> ArchiveStack::Parts::Assemble(const MountSettings& settings) {
   options.gid = settings.gid;
   options.umask = settings.umask;
   options.unknown_size = settings.unknown_size;
+  options.files_are_opened = settings.ask_open != fuse::AskOpen::kNone;
   options.version = TCIAFS_VERSION;
   options.offline = settings.offline;
   options.clock = &clock;

@@ -188,7 +188,9 @@ Outcome<MountSettings> CheckSettings(const Settings& settings, const Caller& cal
                                         {"zero", vfs::UnknownSize::kZero}});
   result.ask_open = checker.Choice<fuse::AskOpen>(
       "ask-open", fuse::AskOpen::kFiles,
-      {{"all", fuse::AskOpen::kAll}, {"files", fuse::AskOpen::kFiles}});
+      {{"all", fuse::AskOpen::kAll},
+       {"files", fuse::AskOpen::kFiles},
+       {"none", fuse::AskOpen::kNone}});
   result.passthrough = checker.Choice<bool>("passthrough", true, {{"auto", true}, {"off", false}});
   result.downloads = static_cast<int>(checker.Number("downloads", 2, 1, 64));
   result.connections = static_cast<int>(checker.Number("connections", 8, 1, 64));

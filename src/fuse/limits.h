@@ -13,4 +13,8 @@ namespace tciafs::fuse {
 // threads than most machines allow, and each takes more memory than its request does here.
 inline constexpr size_t kPendingMax = 100'000;
 
+// Requests the kernel has under way for read-ahead where files are not opened: as many as its
+// protocol can name.
+inline constexpr unsigned kBackgroundMax = 65'535;
+
 }  // namespace tciafs::fuse

@@ -119,10 +119,12 @@ Callback<T> Answering(const Gate& gate, const char* operation, fuse_ino_t node,
   });
 }
 
-void Init(void* userdata, fuse_conn_info* connection) {
-  auto& dispatcher = *static_cast<Dispatcher*>(userdata);
-  bool& ask_opendir = dispatcher.ask_opendir;
-  if ((connection->capable & FUSE_CAP_NO_OPENDIR_SUPPORT) == 0) ask_opendir = true;
+void Init(void* user_data, fuse_conn_info* connection) {
+  auto& dispatcher = *static_cast<Dispatcher*>(user_data);
+  const bool ask_opendir = dispatcher.ask_opendir =
+      dispatcher.ask_opendir || (connection->capable & FUSE_CAP_NO_OPENDIR_SUPPORT) == 0;
+  const bool ask_open = dispatcher.ask_open =
+      dispatcher.ask_open || (connection->capable & FUSE_CAP_NO_OPEN_SUPPORT) == 0;
   const auto want = [connection](unsigned capability, bool on) {
     if (on && (connection->capable & capability) != 0)
       connection->want |= capability;
@@ -140,7 +142,9 @@ void Init(void* userdata, fuse_conn_info* connection) {
   // look at the attributes for that: it does so only in the first of these two ways.
   want(FUSE_CAP_AUTO_INVAL_DATA, !ask_opendir);
   want(FUSE_CAP_EXPLICIT_INVAL_DATA, ask_opendir);
-  connection->max_background = 64;
+  // Read-ahead under way at a time. Instances that are not opened are downloaded by it: many that
+  // wait must not keep those back that are here.
+  connection->max_background = ask_open ? 64 : kBackgroundMax;
   dispatcher.passthrough.Negotiate(*connection);
 }
 
@@ -289,6 +293,10 @@ void AnswerOpen(Dispatcher& dispatcher, fuse_req_t waiting, fuse_ino_t node, fus
 }
 
 void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
+  if (!Of(request).ask_open) {  // likewise
+    fuse_reply_err(request, ENOSYS);
+    return;
+  }
   const bool for_writing = (file->flags & O_ACCMODE) != O_RDONLY;
   Serve("open", request, node, [&](Dispatcher& dispatcher, auto& pending) {
     dispatcher.filesystem.Open(

@@ -19,10 +19,13 @@ struct Dispatcher {
   Dispatcher(vfs::Filesystem& served, const SessionOptions& options)
       : filesystem(served),
         passthrough(options.passthrough),
-        ask_opendir(options.ask_open == AskOpen::kAll) {}
+        ask_opendir(options.ask_open == AskOpen::kAll),
+        ask_open(options.ask_open != AskOpen::kNone) {}
   vfs::Filesystem& filesystem;
   Passthrough passthrough;
-  bool ask_opendir;  // set at last when the kernel has told what it can do
+  // Both settled when the kernel has told what it can do without.
+  bool ask_opendir;
+  bool ask_open;
   PendingTable pending;
   Gate gate;  // answers under way; none comes once it is closed
 };

@@ -29,6 +29,7 @@ struct Context {
         cache(blocks),
         clock(with.clock != nullptr ? *with.clock : own_clock),
         started_ms(clock.MonotonicMs()),
+        nodes(with.files_are_opened),
         invalidations(std::make_shared<Invalidations>(executor)) {}
 
   const FilesystemOptions options;
@@ -42,6 +43,7 @@ struct Context {
   NodeTable nodes;
   VirtualNodes virtual_nodes;
   HandleTable<FileHandle> files;
+  RecentFiles recent_files;  // read without being opened
   HandleTable<DirectoryHandle> directories;
   DirectoryReadings readings;
   const std::shared_ptr<Invalidations> invalidations;

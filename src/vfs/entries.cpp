@@ -56,8 +56,9 @@ int64_t ModifiedOf(const catalog::Entry& entry, const SeriesSnapshot& series) {
 }
 
 bool MustFetch(const Context& context, const std::optional<InstanceSize>& size) {
-  return size && size->origin == SizeOrigin::kEstimated &&
-         context.options.unknown_size == UnknownSize::kFetch;
+  const bool guesses_do =
+      context.options.unknown_size != UnknownSize::kFetch && context.options.files_are_opened;
+  return size && size->origin == SizeOrigin::kEstimated && !guesses_do;
 }
 
 AttributesReply FileReply(const Context& context, uint64_t inode, int64_t modified_s,

@@ -37,10 +37,10 @@ struct Settled {
 
 Error ReplacedError() { return {Errc::kStale, "the instance was replaced in the archive"}; }
 
-// Acquires the instance behind a node and makes it the node's content. kStale where handles of
-// other content are open: the kernel then asks for the name again, finds the new node, opens that.
-void Settle(const ContextRef& context, NodeId node, bool add_handle, std::stop_token stop,
-            Callback<Settled> done) {
+// Acquires the instance behind a node, makes it the node's content and counts a handle. kStale
+// where handles of other content are open: the kernel then asks for the name again, finds the new
+// node, opens that.
+void Settle(const ContextRef& context, NodeId node, std::stop_token stop, Callback<Settled> done) {
   const auto copy = context->nodes.Find(node);
   if (!copy) return done(Fail(GoneError()));
   if (!copy->is_file())
@@ -53,12 +53,19 @@ void Settle(const ContextRef& context, NodeId node, bool add_handle, std::stop_t
       *context, *series, copy->path.sop, std::move(stop),
       Continue<FilePtr, Settled>(
           context, std::move(done),
-          [node, add_handle, changes, version](const ContextRef& alive, FilePtr file,
-                                               const Callback<Settled>& settled) {
+          [node, parent = copy->parent, name = copy->name, changes, version](
+              const ContextRef& alive, FilePtr file, const Callback<Settled>& settled) {
             const Content content = ContentOf(file->size_bytes(), file->md5_hex(), version);
-            const auto installed = alive->nodes.Install(node, content, changes, add_handle);
+            const auto installed = alive->nodes.Install(node, content, changes);
             if (!installed) return settled(Fail(GoneError()));
-            if (installed->parted) return settled(Fail(ReplacedError()));
+            if (installed->parted) {
+              settled(Fail(ReplacedError()));
+              // Nor will it look the name up by itself. It is told after the answer: to drop pages
+              // it waits for those that are being read.
+              if (!alive->options.files_are_opened)
+                alive->invalidations->Post({{Invalidation::Kind::kEntry, parent, name, nullptr}});
+              return;
+            }
             settled(Settled{std::move(file), *installed});
           }));
 }
@@ -70,6 +77,11 @@ Result<cache::FileRange> ReadRange(cache::InstanceFile& file, int64_t offset, in
 
 bool SameBytes(const cache::InstanceFile& a, const cache::InstanceFile& b) {
   return a.size_bytes() == b.size_bytes() && !a.md5_hex().empty() && a.md5_hex() == b.md5_hex();
+}
+
+// Their files are closed when this returns.
+void LetGo(Context& context, RecentFiles::Handles dropped) {
+  for (const auto& handle : dropped) context.nodes.RemoveHandle(handle->node);
 }
 
 struct ReadRequest {
@@ -113,28 +125,22 @@ void ReadHandle(const ContextRef& context, std::shared_ptr<FileHandle> handle, R
                 std::move(done));
 }
 
-// For a kernel that does not ask to open: the instance is settled by the read itself. What the
-// reader has seen so far may be of other content, or end elsewhere: it is told once.
+// For a kernel that does not ask to open: the instance is settled by the first read, and kept open
+// for the next ones.
 void ReadNode(const ContextRef& context, ReadRequest request, std::stop_token stop,
               Callback<ReadReply> done) {
-  Settle(context, request.node, /*add_handle=*/false, stop,
+  const int64_t now_ms = context->clock.MonotonicMs();
+  LetGo(*context, context->recent_files.TakeOld(now_ms));
+  if (auto recent = context->recent_files.Find(request.node, now_ms))
+    return ReadHandle(context, std::move(recent), request, std::move(stop), std::move(done));
+  Settle(context, request.node, stop,
          Continue<Settled, ReadReply>(
              context, std::move(done),
              [request, stop](const ContextRef& alive, Settled settled,
                              const Callback<ReadReply>& answer) {
-               if (settled.installed.replaced || settled.installed.size_corrected) {
-                 alive->nodes.Tell(request.node, {settled.file->size_bytes(), SizeOrigin::kExact});
-                 return alive->invalidations->PostThen(
-                     {Invalidation::Kind::kFile, request.node, "", nullptr},
-                     [answer] { answer(Fail(ReplacedError())); });
-               }
-               auto range = ReadRange(*settled.file, request.offset, request.size_bytes);
-               if (range) return answer(ReadReply{*range, std::move(settled.file)});
-               if (range.error().code != Errc::kCorrupt || request.refetches_left == 0)
-                 return answer(Fail(std::move(range).error()));
-               ReadRequest again = request;
-               --again.refetches_left;
-               ReadNode(alive, again, stop, answer);
+               auto handle = std::make_shared<FileHandle>(request.node, std::move(settled.file));
+               LetGo(*alive, alive->recent_files.Add(handle, alive->clock.MonotonicMs()));
+               ReadHandle(alive, std::move(handle), request, stop, answer);
              }));
 }
 
@@ -152,12 +158,13 @@ Result<SeriesAccess> ResolveSeries(const Context& context, const catalog::Object
                       {path.server, std::move(*record)}};
 }
 
-void AcquireInstance(const Context& context, const SeriesAccess& series, const source::SopUid& sop,
+void AcquireInstance(Context& context, const SeriesAccess& series, const source::SopUid& sop,
                      std::stop_token stop, Callback<FilePtr> done) {
   // Whatever is wrong with the cache, the fetcher is the one to make it good.
   auto cached = context.cache.Open(series.key, series.version(), sop);
   ++(cached ? context.cache_hits : context.cache_misses);
   if (cached) return done(std::move(*cached));
+  LetGo(context, context.recent_files.TakeAll());  // nothing that is open is evicted to make room
   // It is there, but for now there is no descriptor for it: nor would there be for the download.
   if (cached.error().code == Errc::kBusy)
     return done(Fail(Errc::kInternal, std::move(cached).error().message));
@@ -167,7 +174,7 @@ void AcquireInstance(const Context& context, const SeriesAccess& series, const s
 void OpenFile(const ContextRef& context, NodeId node, bool for_writing, std::stop_token stop,
               Callback<OpenReply> done) {
   if (for_writing) return done(Fail(Errc::kReadOnly, "the archive cannot be written to"));
-  Settle(context, node, /*add_handle=*/true, std::move(stop),
+  Settle(context, node, std::move(stop),
          Continue<Settled, OpenReply>(
              context, std::move(done),
              [node](const ContextRef& alive, Settled settled, const Callback<OpenReply>& answer) {

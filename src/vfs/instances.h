@@ -17,7 +17,7 @@ namespace tciafs::vfs {
 // For a path at or below a series. Never touches the network.
 Result<SeriesAccess> ResolveSeries(const Context& context, const catalog::ObjectPath& path);
 
-void AcquireInstance(const Context& context, const SeriesAccess& series, const source::SopUid& sop,
+void AcquireInstance(Context& context, const SeriesAccess& series, const source::SopUid& sop,
                      std::stop_token stop, Callback<std::shared_ptr<cache::InstanceFile>> done);
 
 void OpenFile(const ContextRef& context, NodeId node, bool for_writing, std::stop_token stop,

@@ -25,6 +25,11 @@ inline constexpr size_t kXattrListBytesMax = 65'536;
 // in the present one, if that is the same.
 inline constexpr size_t kDirectoryReadingsMax = 64;
 
+// Instances kept open for readers that do not open files, and for how long after a read: as many as
+// are read at once by a machine's cores; a scan goes through them in far less time.
+inline constexpr size_t kRecentFilesMax = 64;
+inline constexpr int64_t kRecentFileMs = 2'000;
+
 // In status.json: a screen or two, each a path and a reason of so many bytes.
 inline constexpr size_t kRecentErrorsMax = 64;
 inline constexpr size_t kErrorTextBytesMax = 1'024;

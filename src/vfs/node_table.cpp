@@ -76,7 +76,7 @@ bool NodeTable::ChildEqual::operator()(const Node* node, const ChildKey& key) co
   return (*this)(key, node);
 }
 
-NodeTable::NodeTable() {
+NodeTable::NodeTable(bool files_are_opened) : files_are_opened_(files_are_opened) {
   Node& root = nodes_[kRootNode];
   root.id = kRootNode;
   root.inode = kRootNode;
@@ -244,7 +244,7 @@ uint64_t NodeTable::changes() const {
 }
 
 std::optional<Installed> NodeTable::Install(NodeId id, const Content& content,
-                                            uint64_t changes_before, bool add_handle) {
+                                            uint64_t changes_before) {
   MutexLock lock(mutex_);
   Node* node = FindNode(id);
   if (node == nullptr) return std::nullopt;
@@ -253,17 +253,18 @@ std::optional<Installed> NodeTable::Install(NodeId id, const Content& content,
     installed.keep_pages = SameContent(node->content, content);
     installed.replaced = !installed.keep_pages;
   }
-  if (installed.replaced && node->handles > 0) {
+  installed.size_corrected = node->told_bytes >= 0 && node->told_bytes != content.size_bytes;
+  installed.grown = node->believed_bytes >= 0 && node->believed_bytes < content.size_bytes;
+  if (!files_are_opened_ && installed.size_corrected) node->misled = true;
+  if ((installed.replaced && (node->handles > 0 || !files_are_opened_)) || node->misled) {
     children_.erase(node);
     node->superseded = true;
     return Installed{.parted = true};
   }
-  installed.size_corrected = node->told_bytes >= 0 && node->told_bytes != content.size_bytes;
-  installed.grown = node->believed_bytes >= 0 && node->believed_bytes < content.size_bytes;
-  if (add_handle) ++node->handles;
+  ++node->handles;
   node->content = content;
   node->superseded = changes_before != changes_;
-  node->content_current = !node->superseded || node->handles > 0;
+  node->content_current = true;
   return installed;
 }
 
@@ -287,6 +288,9 @@ void NodeTable::Outdate(Node& node, std::vector<Invalidation>& invalidations) {
   const bool is_file = node.level == catalog::Level::kInstance;
   invalidations.push_back({is_file ? Kind::kFile : Kind::kDirectory, node.id, "", nullptr});
   ++node.listed.changes;
+  const bool may_have_readers = !files_are_opened_ && is_file && node.content.size_bytes >= 0;
+  if (may_have_readers && children_.erase(&node) > 0)
+    invalidations.push_back({Kind::kEntry, node.parent->id, node.name, nullptr});
   if (node.handles > 0)
     node.superseded = true;
   else

@@ -93,7 +93,10 @@ struct Installed {
 
 class NodeTable {
  public:
-  NodeTable();
+  // Where the kernel does not ask to open files, any node may have readers: content that is
+  // replaced, or of another size than was told, always gets a node of its own, and names go to it
+  // as soon as that is known.
+  explicit NodeTable(bool files_are_opened = true);
   ~NodeTable();
   NodeTable(const NodeTable&) = delete;
   NodeTable& operator=(const NodeTable&) = delete;
@@ -119,11 +122,10 @@ class NodeTable {
   // Changes applied so far: taken before the catalog is asked, it tells Install whether the answer
   // may have been overtaken by a change.
   uint64_t changes() const;
-  // The content an instance proved to have; with `add_handle`, counts a handle too. If handles of
-  // another content are open, the name parts from the node: the next Enter makes a new one. nullopt
-  // if the node is gone.
-  std::optional<Installed> Install(NodeId id, const Content& content, uint64_t changes_before,
-                                   bool add_handle);
+  // The content an instance proved to have; counts a handle. If there may be readers of another
+  // content, the name parts from the node: the next Enter makes a new one. nullopt if the node is
+  // gone.
+  std::optional<Installed> Install(NodeId id, const Content& content, uint64_t changes_before);
 
   // True if the listing of the directory opened last had this version too. `version` is remembered.
   bool SwapListingVersion(NodeId id, int64_t version);
@@ -160,6 +162,7 @@ class NodeTable {
     bool content_current = false;  // `content` is what an open would bring
     bool superseded = false;       // the series changed while handles were open
     bool absence_told = false;
+    bool misled = false;  // not opened, and told a wrong size: whatever is read may end too early
 
     void Told(const InstanceSize& size) {
       told_bytes = size.origin == SizeOrigin::kEstimated ? -1 : size.bytes;
@@ -190,8 +193,9 @@ class NodeTable {
   Node* FindChild(const Node& parent, std::string_view name) const TCIAFS_REQUIRES(mutex_);
   Node& AddChild(Node& parent, const NodeFacts& facts, uint64_t inode) TCIAFS_REQUIRES(mutex_);
   void DropIfUnused(Node* node) TCIAFS_REQUIRES(mutex_);
-  static void Outdate(Node& node, std::vector<Invalidation>& invalidations);
+  void Outdate(Node& node, std::vector<Invalidation>& invalidations) TCIAFS_REQUIRES(mutex_);
 
+  const bool files_are_opened_;
   mutable Mutex mutex_;
   std::unordered_map<NodeId, Node> nodes_ TCIAFS_GUARDED_BY(mutex_);  // addresses are stable
   std::unordered_set<Node*, ChildHash, ChildEqual> children_ TCIAFS_GUARDED_BY(mutex_);

@@ -176,6 +176,7 @@ class Mount:
         words = [*prefix, PROGRAM, "mount", "-f", "--log-level", log_level, "--cache-dir", cache]
         for server in servers:
             words += ["--server", server]
+        words += os.environ.get("TCIAFS_TEST_MOUNT_OPTIONS", "").split()  # e.g. --ask-open=none
         self.process = subprocess.Popen(
             words + [str(argument) for argument in arguments] + [mountpoint],
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,

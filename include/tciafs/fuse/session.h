@@ -20,8 +20,9 @@
 namespace tciafs::fuse {
 
 // What the kernel asks to open before it reads it, where it can do without: asking costs two
-// requests for each time something is opened.
-enum class AskOpen { kAll, kFiles };
+// requests for each time something is opened. kNone is for a file system made for it
+// (FilesystemOptions::files_are_opened).
+enum class AskOpen { kAll, kFiles, kNone };
 
 struct SessionOptions {
   std::string mountpoint;

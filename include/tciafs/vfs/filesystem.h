@@ -134,6 +134,9 @@ struct FilesystemOptions {
   uint32_t umask = 022;
   UnknownSize unknown_size = UnknownSize::kEstimate;
   int64_t kernel_validity_max_ms = 24 * 3600 * 1000LL;
+  // False: the kernel reads files it did not ask to open (the handle of Read is 0). No guessed size
+  // is told then, as with kFetch, since nothing would correct it in time.
+  bool files_are_opened = true;
   std::vector<std::string> scopes;  // of the servers, by index
   std::string version;              // of the program, told in .tcia/status.json
   bool offline = false;             // likewise
@@ -173,6 +176,8 @@ class Filesystem {
   // they keep the old bytes, and the name has a new node from now on, found by Lookup.
   virtual void Open(NodeId node, bool for_writing, std::stop_token stop,
                     Callback<OpenReply> done) = 0;
+  // Without a handle: an instance is brought here by its first read, and one that proves replaced,
+  // or of another size than was told, is kStale. What was replaced has another node then.
   virtual void Read(NodeId node, HandleId handle, int64_t offset, int64_t size_bytes,
                     std::stop_token stop, Callback<ReadReply> done) = 0;
   virtual void Release(HandleId handle) = 0;

@@ -162,17 +162,6 @@ TEST_F(InstancesTest, NewContentGetsANodeOfItsOwnWhileTheOldIsOpen) {
   EXPECT_EQ(LookupInstance(sop), renewed);
 }
 
-TEST_F(InstancesTest, AReadWithoutAHandleTakesNoOldHandleAlong) {
-  AddInstance(sop, 5);
-  SetBytes(sop, "bytes");
-  const auto node = LookupInstance(sop);
-  const auto old = Open(node).handle;
-  SetVersion("2021-01-01", 10, 1'000'000);
-  SetBytes(sop, "BYTES");
-  EXPECT_EQ(ReadAsync(node, 0).code(), Errc::kStale);
-  EXPECT_EQ(Read(node, old), "bytes");
-}
-
 TEST_F(InstancesTest, AnUnchangedInstanceOfAChangedSeriesStaysOpen) {
   AddInstance(sop, 5);
   SetBytes(sop, "bytes");
@@ -294,42 +283,6 @@ TEST_F(InstancesTest, ADiskThatKeepsSpoilingBlocksIsAnError) {
   EXPECT_EQ(ReadAsync(node, handle).code(), Errc::kUnavailable);
 }
 
-TEST_F(InstancesTest, ReadsWithoutAHandle) {
-  AddInstance(sop);
-  SetBytes(sop, "bytes");
-  const auto node = LookupInstance(sop);
-  EXPECT_EQ(Read(node, 0, 1, 2), "yt");
-  EXPECT_EQ(fetcher.acquires, 1);
-  EXPECT_EQ(Read(node, 0), "bytes");
-  EXPECT_EQ(fetcher.acquires, 1);
-  EXPECT_EQ(ReadAsync(vfs::kRootNode, 0).code(), Errc::kIsDirectory);
-}
-
-TEST_F(InstancesTest, ReadsWithoutAHandleSayOnceThatTheSizeWasWrong) {
-  AddInstance(sop, 500);
-  SetBytes(sop, "bytes");
-  const auto node = LookupInstance(sop);
-  const auto waiting = ReadAsync(node, 0);
-  EXPECT_FALSE(waiting.answered());
-  executor.RunAll();
-  EXPECT_EQ(waiting.code(), Errc::kStale);
-  ASSERT_EQ(told.size(), 1u);
-  EXPECT_EQ(told[0].kind, Kind::kFile);
-  EXPECT_EQ(Read(node, 0), "bytes");
-}
-
-TEST_F(InstancesTest, ReadsWithoutAHandleRefetchABadBlock) {
-  AddInstance(sop, 5);
-  const auto bad = SetBytes(sop, "bytes");
-  const auto node = LookupInstance(sop);
-  EXPECT_EQ(Read(node, 0), "bytes");
-  bad->corrupt = true;
-  cache.Drop(key, source::SopUid(sop));
-  SetBytes(sop, "bytes");
-  EXPECT_EQ(Read(node, 0), "bytes");
-  EXPECT_EQ(fetcher.acquires, 2);
-}
-
 TEST_F(InstancesTest, AHandleKeepsItsNodeAndItsFile) {
   AddInstance(sop, 5);
   std::weak_ptr<MemoryFile> file = SetBytes(sop, "bytes");
@@ -356,6 +309,127 @@ TEST_F(InstancesTest, AnOpenThatEndsAfterTheEndIsCancelled) {
   fs.reset();
   fetcher.held.Release();
   EXPECT_EQ(waiting.code(), Errc::kCancelled);
+}
+
+// A kernel that asks to open no files.
+class UnopenedInstancesTest : public InstancesTest {
+ protected:
+  UnopenedInstancesTest() {
+    options.files_are_opened = false;
+    options.clock = &clock;
+    Mount();
+  }
+  FakeClock clock;
+};
+
+TEST_F(UnopenedInstancesTest, TheFirstReadBringsItHere) {
+  AddInstance(sop, 5);
+  SetBytes(sop, "bytes");
+  const auto node = LookupInstance(sop);
+  EXPECT_EQ(Read(node, 0, 1, 2), "yt");
+  EXPECT_EQ(fetcher.acquires, 1);
+  cache.Drop(key, source::SopUid(sop));
+  EXPECT_EQ(Read(node, 0), "bytes") << "it is still open";
+  EXPECT_EQ(fetcher.acquires, 1);
+  EXPECT_EQ(ReadAsync(vfs::kRootNode, 0).code(), Errc::kIsDirectory);
+}
+
+TEST_F(UnopenedInstancesTest, IsKeptOpenForAShortWhileAndNotForMany) {
+  for (int i = 100; i < 200; ++i) {
+    AddInstance("1.2.3." + std::to_string(i), 5);
+    SetBytes("1.2.3." + std::to_string(i), "bytes");
+  }
+  const auto read = [&](int i) {
+    EXPECT_EQ(Read(LookupInstance("1.2.3." + std::to_string(i)), 0), "bytes");
+  };
+  const std::weak_ptr<MemoryFile> first = archive[source::SopUid("1.2.3.100")];
+  const auto let_go = [&](const std::weak_ptr<MemoryFile>& file, int i) {
+    archive.erase(source::SopUid("1.2.3." + std::to_string(i)));
+    cache.Drop(key, source::SopUid("1.2.3." + std::to_string(i)));
+    return file.expired();
+  };
+  read(100);
+  EXPECT_FALSE(let_go(first, 100));
+  for (int i = 101; i < 190; ++i) read(i);
+  EXPECT_TRUE(first.expired()) << "many others were read";
+  const std::weak_ptr<MemoryFile> last = archive[source::SopUid("1.2.3.189")];
+  EXPECT_FALSE(let_go(last, 189));
+  clock.Advance(2'000);
+  read(190);
+  EXPECT_TRUE(last.expired()) << "it was read too long ago";
+}
+
+TEST_F(UnopenedInstancesTest, WhoWasToldAnotherSizeReadsNothing) {
+  AddInstance(sop, 500);
+  SetBytes(sop, "bytes");
+  const auto node = LookupInstance(sop);
+  EXPECT_EQ(ReadAsync(node, 0).code(), Errc::kStale);
+  Waiting<vfs::AttributesReply> attributes;
+  fs->GetAttributes(node, 0, {}, attributes.callback());
+  EXPECT_EQ(ReadAsync(node, 0).code(), Errc::kStale) << "others may still believe in the old one";
+  executor.RunAll();
+  EXPECT_EQ(told.at(0).kind, Kind::kEntry);
+  const auto entry = Lookup(LookupSeries(), sop + ".dcm");
+  EXPECT_NE(entry.node, node);
+  EXPECT_EQ(entry.attributes.size_bytes, 5);
+  EXPECT_EQ(Read(entry.node, 0), "bytes");
+}
+
+TEST_F(UnopenedInstancesTest, AGuessedSizeIsNotTold) {
+  AddInstance(sop);
+  SetBytes(sop, "bytes");
+  EXPECT_EQ(Lookup(LookupSeries(), sop + ".dcm").attributes.size_bytes, 5);
+  EXPECT_EQ(fetcher.acquires, 1);
+}
+
+TEST_F(UnopenedInstancesTest, WhatWasReadBeforeAChangeIsNeverMixedWithTheNew) {
+  AddInstance(sop, 5);
+  SetBytes(sop, "bytes");
+  const auto old = LookupInstance(sop);
+  EXPECT_EQ(Read(old, 0), "bytes");
+  SetVersion("2021-01-01", 10, 1'000'000);
+  SetBytes(sop, "BYTES");
+  catalog::Change change;
+  change.directory = study;
+  change.changed = {"1.2.3"};
+  catalog.Announce(change);
+  executor.RunAll();
+  EXPECT_EQ(Read(old, 0), "bytes") << "while it is open";
+  clock.Advance(2'000);
+  EXPECT_EQ(ReadAsync(old, 0).code(), Errc::kStale);
+  const auto renewed = LookupInstance(sop);
+  EXPECT_NE(renewed, old);
+  EXPECT_EQ(Read(renewed, 0), "BYTES");
+  EXPECT_EQ(ReadAsync(old, 0).code(), Errc::kStale);
+}
+
+TEST_F(UnopenedInstancesTest, ReplacedWithoutAnnouncementTheNameIsLookedUpAgain) {
+  AddInstance(sop, 5);
+  SetBytes(sop, "bytes");
+  const auto directory = LookupSeries();
+  const auto node = Lookup(directory, sop + ".dcm").node;
+  EXPECT_EQ(Read(node, 0), "bytes");
+  clock.Advance(2'000);
+  cache.Drop(key, source::SopUid(sop));
+  SetBytes(sop, "BYTES");
+  EXPECT_EQ(ReadAsync(node, 0).code(), Errc::kStale);
+  executor.RunAll();
+  EXPECT_EQ(told.back().kind, Kind::kEntry);
+  EXPECT_EQ(told.back().node, directory);
+  EXPECT_EQ(told.back().name, sop + ".dcm");
+  EXPECT_EQ(Read(LookupInstance(sop), 0), "BYTES");
+}
+
+TEST_F(UnopenedInstancesTest, RefetchesABadBlock) {
+  AddInstance(sop, 5);
+  const auto bad = SetBytes(sop, "bytes");
+  const auto node = LookupInstance(sop);
+  EXPECT_EQ(Read(node, 0), "bytes");
+  bad->corrupt = true;
+  cache.Drop(key, source::SopUid(sop));
+  SetBytes(sop, "bytes");
+  EXPECT_EQ(Read(node, 0), "bytes");
+  EXPECT_EQ(fetcher.acquires, 2);
 }
 
 }  // namespace

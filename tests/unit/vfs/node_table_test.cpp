@@ -107,31 +107,31 @@ TEST(Content, IsTheSameOnlyIfProved) {
 TEST_F(NodeTableTest, WhatWasLearntWinsOverWhatIsTold) {
   const NodeId series = EnterSeries();
   const NodeId node = table.Enter(series, Instance("9.dcm", 500))->id;
-  const auto installed = table.Install(node, ContentOf(5, "aa", {}), table.changes(), false);
+  const auto installed = table.Install(node, ContentOf(5, "aa", {}), table.changes());
   EXPECT_TRUE(installed->size_corrected);
   EXPECT_FALSE(installed->replaced);
   EXPECT_EQ(table.Enter(series, Instance("9.dcm", 500))->size,
             (InstanceSize{5, SizeOrigin::kExact}));
   EXPECT_EQ(table.Tell(node, {500, SizeOrigin::kAdvertised}).bytes, 5);
-  EXPECT_FALSE(table.Install(node, ContentOf(5, "aa", {}), table.changes(), false)->size_corrected);
+  EXPECT_FALSE(table.Install(node, ContentOf(5, "aa", {}), table.changes())->size_corrected);
 }
 
 TEST_F(NodeTableTest, AnEstimateIsNothingToTakeBack) {
   const NodeId node = table.Enter(EnterSeries(), Instance("9.dcm", 500))->id;
   table.Tell(node, {4096, SizeOrigin::kEstimated});
-  EXPECT_FALSE(table.Install(node, ContentOf(5, "aa", {}), table.changes(), false)->size_corrected);
+  EXPECT_FALSE(table.Install(node, ContentOf(5, "aa", {}), table.changes())->size_corrected);
 }
 
 TEST_F(NodeTableTest, ReplacedContentTakesTheNodeOnlyWhenTheOldIsClosed) {
   const NodeId series = EnterSeries();
   const NodeId node = table.Enter(series, Instance("9.dcm", 5))->id;
-  table.Install(node, ContentOf(5, "aa", {}), table.changes(), true);
-  EXPECT_TRUE(table.Install(node, ContentOf(5, "aa", {}), table.changes(), true)->keep_pages);
+  table.Install(node, ContentOf(5, "aa", {}), table.changes());
+  EXPECT_TRUE(table.Install(node, ContentOf(5, "aa", {}), table.changes())->keep_pages);
   table.RemoveHandle(node);
-  EXPECT_TRUE(table.Install(node, ContentOf(6, "bb", {}), table.changes(), true)->parted);
+  EXPECT_TRUE(table.Install(node, ContentOf(6, "bb", {}), table.changes())->parted);
   EXPECT_EQ(table.Find(node)->exact_bytes, 5);
   table.RemoveHandle(node);
-  const auto other = table.Install(node, ContentOf(6, "bb", {}), table.changes(), true);
+  const auto other = table.Install(node, ContentOf(6, "bb", {}), table.changes());
   EXPECT_FALSE(other->parted);
   EXPECT_TRUE(other->replaced);
   EXPECT_FALSE(other->keep_pages);
@@ -141,8 +141,8 @@ TEST_F(NodeTableTest, ReplacedContentTakesTheNodeOnlyWhenTheOldIsClosed) {
 TEST_F(NodeTableTest, ANodeThatLostItsNameGoesWithItsLastUse) {
   const NodeId series = EnterSeries();
   const NodeId old = table.Enter(series, Instance("9.dcm", 5))->id;
-  table.Install(old, ContentOf(5, "aa", {}), table.changes(), true);
-  ASSERT_TRUE(table.Install(old, ContentOf(5, "bb", {}), table.changes(), true)->parted);
+  table.Install(old, ContentOf(5, "aa", {}), table.changes());
+  ASSERT_TRUE(table.Install(old, ContentOf(5, "bb", {}), table.changes())->parted);
   const NodeId renewed = table.Enter(series, Instance("9.dcm", 5))->id;
   EXPECT_NE(renewed, old);
   EXPECT_EQ(table.Find(renewed)->inode, table.Find(old)->inode);
@@ -161,12 +161,39 @@ TEST_F(NodeTableTest, ContentOvertakenByAChangeCountsOnlyWhileItIsOpen) {
   change.directory.level = catalog::Level::kStudy;
   change.changed = {"1.2.3"};
   EXPECT_FALSE(table.ApplyChange(change).empty());
-  table.Install(node, ContentOf(5, "aa", {}), before, true);
+  table.Install(node, ContentOf(5, "aa", {}), before);
   EXPECT_EQ(table.Find(node)->exact_bytes, 5);
   table.RemoveHandle(node);
   EXPECT_EQ(table.Find(node)->exact_bytes, -1);
-  table.Install(node, ContentOf(5, "aa", {}), before, false);
-  EXPECT_EQ(table.Find(node)->exact_bytes, -1);
+}
+
+// Without opening there may be readers of any content that was read.
+TEST(NodesOfUnopenedFiles, ReplacedContentNeverTakesTheNode) {
+  NodeTable table(/*files_are_opened=*/false);
+  NodeId parent = vfs::kRootNode;
+  for (const char* name : {"Lung", "LIDC-1", "1.2", "1.2.3"})
+    parent = table.Enter(parent, Name(name))->id;
+  const NodeId node = table.Enter(parent, Instance("9.dcm", 5))->id;
+  const NodeId unread = table.Enter(parent, Instance("8.dcm", 5))->id;
+  table.Install(node, ContentOf(5, "aa", {}), table.changes());
+  table.RemoveHandle(node);
+  EXPECT_TRUE(table.Install(node, ContentOf(5, "bb", {}), table.changes())->parted);
+  EXPECT_FALSE(table.Install(node, ContentOf(5, "aa", {}), table.changes())->parted);
+  table.RemoveHandle(node);
+  const NodeId renewed = table.Enter(parent, Instance("9.dcm", 5))->id;
+  EXPECT_NE(renewed, node);
+
+  table.Install(renewed, ContentOf(5, "bb", {}), table.changes());
+  catalog::Change change;
+  change.directory = table.Find(parent)->path;
+  change.directory.level = catalog::Level::kStudy;
+  change.changed = {"1.2.3"};
+  std::vector<std::string> names;
+  for (const auto& told : table.ApplyChange(change))
+    if (told.kind == vfs::Invalidation::Kind::kEntry) names.push_back(told.name);
+  EXPECT_EQ(names, std::vector<std::string>{"9.dcm"}) << "of which somebody read";
+  EXPECT_NE(table.Enter(parent, Instance("9.dcm", 5))->id, renewed);
+  EXPECT_EQ(table.Enter(parent, Instance("8.dcm", 5))->id, unread);
 }
 
 }  // namespace
