@@ -99,7 +99,7 @@ TEST_F(CurlTransportTest, LimitsDownloadsApartFromMetadata) {
   ASSERT_TRUE(server_.WaitForRequests(2));
   for (int i = 0; i < 4; ++i) ASSERT_TRUE(Run(Get("/m"))->Wait());
   EXPECT_EQ(server_.requests().size(), 6u) << "two downloads, four listings";
-  EXPECT_EQ(server_.in_service(), 2);
+  EXPECT_TRUE(server_.WaitUntil([&] { return server_.in_service() == 2; }));
   EXPECT_EQ(server_.connections_accepted(), 3);
   server_.Release("downloads");
   for (auto& download : downloads) EXPECT_TRUE(download->Wait());
