@@ -3,12 +3,20 @@
 #include "cache/stored_instance.h"
 
 #include <algorithm>
+#include <memory>
+#include <span>
 #include <utility>
 
 #include "cache/disk_block_cache.h"
 #include "tciafs/cache/disk_cache.h"
+#include "tciafs/util/hash.h"
 
 namespace tciafs::cache {
+namespace {
+
+constexpr int64_t kCheckedPieceBytes = 64 * 1024;
+
+}  // namespace
 
 StoredInstance::StoredInstance(DiskBlockCache& cache, std::shared_ptr<SeriesState> series,
                                source::SopUid sop, UniqueFd fd, InstanceEntry entry,
@@ -90,15 +98,26 @@ Status StoredInstance::CheckBlocks(int64_t begin, int64_t end) {
   return {};
 }
 
-// A block that cannot be read is as good as a bad one: what matters is that it is fetched again.
+// A block that cannot be read is as good as a bad one: what matters is that it is fetched again. In
+// pieces that stay in the processor's cache: a fresh MiB for each block would take twice as long.
 Status StoredInstance::CheckBlock(size_t block) {
-  const int64_t offset = static_cast<int64_t>(block) * kBlockBytes;
-  std::vector<std::byte> bytes(static_cast<size_t>(std::min(kBlockBytes, size_bytes_ - offset)));
-  const auto got = cache_.disk().Read(fd_.get(), offset, bytes);
-  const std::string name = sop_.text() + ": block " + std::to_string(block);
-  if (!got) return Fail(Errc::kCorrupt, name + ": " + got.error().message);
-  if (*got != bytes.size()) return Fail(Errc::kCorrupt, name + " is cut short");
-  if (Xxh3(bytes) != checksums_[block]) return Fail(Errc::kCorrupt, name + " is damaged");
+  const int64_t begin = static_cast<int64_t>(block) * kBlockBytes;
+  const int64_t end = std::min(begin + kBlockBytes, size_bytes_);
+  const auto piece = std::make_unique_for_overwrite<std::byte[]>(kCheckedPieceBytes);
+  Xxh3Stream hash;
+  const auto bad = [&](const std::string& how) {
+    return Fail(Errc::kCorrupt, sop_.text() + ": block " + std::to_string(block) + how);
+  };
+  for (int64_t offset = begin; offset < end;) {
+    const int64_t size = std::min(end - offset, kCheckedPieceBytes);
+    const std::span<std::byte> bytes(piece.get(), static_cast<size_t>(size));
+    const auto got = cache_.disk().Read(fd_.get(), offset, bytes);
+    if (!got) return bad(": " + got.error().message);
+    if (*got != bytes.size()) return bad(" is cut short");
+    hash.Update(bytes);
+    offset += size;
+  }
+  if (hash.Finish() != checksums_[block]) return bad(" is damaged");
   return {};
 }
 
