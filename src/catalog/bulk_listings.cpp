@@ -11,7 +11,7 @@
 namespace tciafs::catalog {
 namespace {
 
-constexpr size_t kPendingBytesMax = 8 << 20;  // staged in one transaction
+constexpr size_t kPendingBytesMax = 4 << 20;  // a run, staged in one transaction
 constexpr size_t kRowsPerChunk = 4'000;       // applied in one transaction; others write between
 constexpr size_t kPatientsPerChunk = 2'000;
 constexpr size_t kAbsentShare = 5;  // if more than one patient in so many has no series, the
@@ -88,10 +88,13 @@ Status BulkListings::TakeBatch(Bulk& bulk, const std::vector<source::SeriesRecor
 }
 
 Status BulkListings::Flush(Bulk& bulk) {
+  if (bulk.pending.directories().empty()) return {};
   TCIAFS_ASSIGN(DirectoryWrite write, context_.store.Begin());
-  TCIAFS_TRY(write.Stage(bulk.prefix, bulk.pending));
+  TCIAFS_TRY(write.Stage(bulk.prefix, bulk.runs, bulk.pending));
   TCIAFS_TRY(write.Commit());
   CommitStep("catalog.bulk.staged");
+  context_.store.environment().ReleasePages();
+  ++bulk.runs;
   bulk.pending.Clear();
   return {};
 }
@@ -122,7 +125,8 @@ void BulkListings::ApplyNext(const BulkPtr& bulk) {
 
 Result<bool> BulkListings::ApplyChunk(Bulk& bulk) {
   TCIAFS_ASSIGN(DirectoryWrite write, context_.store.Begin());
-  TCIAFS_ASSIGN(auto directories, write.Unstage(bulk.prefix, bulk.collection, kRowsPerChunk));
+  TCIAFS_ASSIGN(auto directories,
+                write.Unstage(bulk.prefix, bulk.runs, bulk.collection, kRowsPerChunk));
   if (directories.empty()) return false;
   const AnswerTerms terms = context_.Terms(bulk.collection.server);
   std::vector<DirectoryKey> listed;
@@ -145,6 +149,7 @@ Result<bool> BulkListings::ApplyChunk(Bulk& bulk) {
   }
   TCIAFS_TRY(write.Commit());
   CommitStep("catalog.bulk.unstaged");
+  context_.store.environment().ReleasePages();
   context_.Publish(write);
   for (const auto& key : listed) context_.failures.Forget(key);
   return true;

@@ -42,6 +42,7 @@ class BulkListings {
     int64_t started_ms = 0;
     // Touched by one batch at a time, then by the strand.
     RowTree pending;
+    uint32_t runs = 0;  // staged
     size_t rows = 0;
     size_t patients = 0;                  // the collection lists
     size_t patients_absent = 0;           // of these the answer has no series

@@ -20,7 +20,11 @@ inline constexpr size_t kDirectoryKeyBytes = 16;
 struct DirectoryKey {
   std::array<char, kDirectoryKeyBytes> bytes{};
   std::string_view view() const { return {bytes.data(), bytes.size()}; }
-  friend auto operator<=>(const DirectoryKey&, const DirectoryKey&) = default;
+  friend bool operator==(const DirectoryKey&, const DirectoryKey&) = default;
+  // As the store sorts them, bytes without sign.
+  friend auto operator<=>(const DirectoryKey& a, const DirectoryKey& b) {
+    return a.view() <=> b.view();
+  }
 };
 
 DirectoryKey RootKey(std::string_view scope);

@@ -9,6 +9,7 @@
 // stale.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -82,6 +83,8 @@ enum class Replaced {
   kKeptDespiteEmptyAnswer,
 };
 
+using StagedDirectories = std::map<DirectoryKey, DirectoryRows>;
+
 class DirectoryWrite {
  public:
   // The directory as the archive now answers it. An empty answer for one that had entries is
@@ -99,12 +102,13 @@ class DirectoryWrite {
   // What was to be cleared is kept in the store, so it goes on after a restart.
   Result<bool> ClearRemoved(size_t keys_max);
 
-  // Rows of a bulk answer on their way to their directories (see tables.h).
-  Status Stage(std::string_view prefix, const RowTree& tree);
-  // Takes up to about `rows_max` rows, whole directories only; none when nothing is left.
-  Result<std::vector<std::pair<DirectoryKey, DirectoryRows>>> Unstage(std::string_view prefix,
-                                                                      const ObjectPath& collection,
-                                                                      size_t rows_max);
+  // Rows of a bulk answer on their way to their directories (see tables.h), the next run of them:
+  // runs are numbered from 0.
+  Status Stage(std::string_view prefix, uint32_t run, const RowTree& tree);
+  // Takes up to about `rows_max` rows out of that many runs, whole directories only and in the
+  // order of their keys; none when nothing is left.
+  Result<StagedDirectories> Unstage(std::string_view prefix, uint32_t runs,
+                                    const ObjectPath& collection, size_t rows_max);
   Status DropStaged(std::string_view prefix);
 
   std::optional<ListingState> State(const DirectoryKey& key) const;

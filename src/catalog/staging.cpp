@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the tciafs authors
 //
-// The staging half of DirectoryWrite: rows of a bulk answer wait here, sorted by directory, until
-// the answer has come whole, and are then taken out directory by directory in key order, so that
-// the pages they go to are written once and full.
+// The staging half of DirectoryWrite: rows of a bulk answer wait here until the answer has come
+// whole. They are put down in runs as they come, each sorted by directory and behind the one
+// before, so that every page is written once and full; they are taken out by merging the runs,
+// directory by directory in key order, for the sake of the pages they go to.
+#include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "catalog/directory_store.h"
@@ -12,9 +15,15 @@
 namespace tciafs::catalog {
 namespace {
 
-std::string StagingKey(std::string_view prefix, const DirectoryKey& directory,
+std::string RunPrefix(std::string_view prefix, uint32_t run) {
+  std::string of_run(prefix);
+  for (int shift = 24; shift >= 0; shift -= 8) of_run += static_cast<char>(run >> shift & 0xff);
+  return of_run;
+}
+
+std::string StagingKey(std::string_view run_prefix, const DirectoryKey& directory,
                        std::string_view name) {
-  std::string key(prefix);
+  std::string key(run_prefix);
   key += directory.view();
   key += name;
   return key;
@@ -43,55 +52,92 @@ std::optional<ObjectPath> DecodeDirectory(std::string_view bytes, const ObjectPa
   return path;
 }
 
+// Puts what a later run has of a directory to what earlier ones had.
+void MergeRows(DirectoryRows from, DirectoryRows& into) {
+  into.path = std::move(from.path);
+  for (auto& [name, row] : from.rows) {
+    const auto [place, is_new] = into.rows.try_emplace(name, row);
+    if (is_new) continue;
+    if (into.path.level != Level::kStudy) {
+      // Patients and studies are as new as their newest series, in whichever run that came.
+      const auto known = DecodeRow(place->second);
+      const auto head = DecodeRow(row);
+      if (known && head && known->modified_s >= head->modified_s) continue;
+    }
+    place->second = std::move(row);
+  }
+}
+
+// The first directories of one run.
+struct RunHead {
+  std::vector<std::pair<DirectoryKey, DirectoryRows>> directories;
+  std::optional<DirectoryKey> next;  // the one behind them; nullopt: there is none
+};
+
+// As many whole directories as hold `rows_max` rows.
+Result<RunHead> ReadRun(const store::ReadTxn& txn, store::Table staging, std::string_view prefix,
+                        const ObjectPath& collection, size_t rows_max) {
+  RunHead head;
+  bool readable = false;  // the directory the rows belong to
+  size_t rows = 0;
+  const size_t name_at = prefix.size() + kDirectoryKeyBytes;
+  TCIAFS_TRY(txn.Scan(staging, prefix, [&](std::string_view key, std::string_view value) {
+    if (key.size() < name_at) return true;
+    const std::string_view name = key.substr(name_at);
+    if (!name.empty()) {
+      if (readable) head.directories.back().second.rows.emplace(name, value);
+      ++rows;
+      return true;
+    }
+    DirectoryKey directory;
+    key.copy(directory.bytes.data(), kDirectoryKeyBytes, prefix.size());
+    if (rows >= rows_max) {
+      head.next = directory;
+      return false;
+    }
+    auto path = DecodeDirectory(value, collection);
+    readable = path.has_value();
+    if (readable) head.directories.push_back({directory, {std::move(*path), {}}});
+    return true;
+  }));
+  return head;
+}
+
 }  // namespace
 
-Status DirectoryWrite::Stage(std::string_view prefix, const RowTree& tree) {
+Status DirectoryWrite::Stage(std::string_view prefix, uint32_t run, const RowTree& tree) {
   const store::Table staging = table(CatalogTable::kStaging);
+  const std::string of_run = RunPrefix(prefix, run);
   TCIAFS_TRY(PutSharedTexts(tree.shared_texts()));
   for (const auto& [key, directory] : tree.directories()) {
-    const std::string head_key = StagingKey(prefix, key, {});
-    TCIAFS_ASSIGN(const auto known, txn_.Get(staging, head_key));
-    if (!known) TCIAFS_TRY(txn_.Put(staging, head_key, EncodeDirectory(directory.path)));
-    for (const auto& [name, row] : directory.rows) {
-      const std::string row_key = StagingKey(prefix, key, name);
-      if (directory.path.level != Level::kStudy && known) {
-        // Patients and studies are as new as their newest series, in whichever batch that came.
-        TCIAFS_ASSIGN(const auto staged, txn_.Get(staging, row_key));
-        const auto staged_head = staged ? DecodeRow(*staged) : std::nullopt;
-        const auto head = DecodeRow(row);
-        if (staged_head && head && staged_head->modified_s >= head->modified_s) continue;
-      }
-      TCIAFS_TRY(txn_.Put(staging, row_key, row));
-    }
+    TCIAFS_TRY(txn_.Append(staging, StagingKey(of_run, key, {}), EncodeDirectory(directory.path)));
+    for (const auto& [name, row] : directory.rows)
+      TCIAFS_TRY(txn_.Append(staging, StagingKey(of_run, key, name), row));
   }
   return {};
 }
 
-Result<std::vector<std::pair<DirectoryKey, DirectoryRows>>> DirectoryWrite::Unstage(
-    std::string_view prefix, const ObjectPath& collection, size_t rows_max) {
-  std::vector<std::pair<DirectoryKey, DirectoryRows>> directories;
-  size_t rows = 0;
+Result<StagedDirectories> DirectoryWrite::Unstage(std::string_view prefix, uint32_t runs,
+                                                  const ObjectPath& collection, size_t rows_max) {
   const store::Table staging = table(CatalogTable::kStaging);
-  const size_t name_at = prefix.size() + kDirectoryKeyBytes;
-  TCIAFS_TRY(txn_.Scan(staging, prefix, [&](std::string_view key, std::string_view value) {
-    if (key.size() < name_at) return true;
-    const std::string_view name = key.substr(name_at);
-    if (!name.empty()) {
-      if (!directories.empty()) directories.back().second.rows.emplace(name, value);
-      ++rows;
-      return true;
+  const size_t rows_of_run = std::max<size_t>(rows_max / std::max(runs, 1U), 1);
+  std::vector<RunHead> heads;
+  std::optional<DirectoryKey> end;  // directories from here on are not complete in `heads`
+  for (uint32_t run = 0; run < runs; ++run) {
+    TCIAFS_ASSIGN(RunHead head,
+                  ReadRun(txn_, staging, RunPrefix(prefix, run), collection, rows_of_run));
+    if (head.next && (!end || *head.next < *end)) end = head.next;
+    heads.push_back(std::move(head));
+  }
+  StagedDirectories taken;
+  for (uint32_t run = 0; run < runs; ++run) {
+    for (auto& [key, directory] : heads[run].directories) {
+      if (end && !(key < *end)) break;
+      TCIAFS_TRY(txn_.DeletePrefix(staging, StagingKey(RunPrefix(prefix, run), key, {})));
+      MergeRows(std::move(directory), taken[key]);
     }
-    if (rows >= rows_max) return false;
-    auto path = DecodeDirectory(value, collection);
-    if (!path) return true;
-    auto& directory = directories.emplace_back();
-    key.copy(directory.first.bytes.data(), kDirectoryKeyBytes, prefix.size());
-    directory.second.path = std::move(*path);
-    return true;
-  }));
-  for (const auto& [key, directory] : directories)
-    TCIAFS_TRY(txn_.DeletePrefix(staging, StagingKey(prefix, key, {})));
-  return directories;
+  }
+  return taken;
 }
 
 Status DirectoryWrite::DropStaged(std::string_view prefix) {

@@ -6,8 +6,8 @@
 //   entries   directory key + encoded name → row (catalog/row.h); one range scan is one directory
 //   listings  directory key → listing state (catalog/listing_state.h)
 //   texts     8-byte key → a text many rows share
-//   staging   4-byte number of a bulk + directory key + name → row, or, under the empty name, which
-//             directory it is; emptied when the catalog opens
+//   staging   4-byte number of a bulk + 4-byte number of a run + directory key + name → row, or,
+//             under the empty name, which directory it is; emptied when the catalog opens
 //   meta      "schema" → kSchemaVersion; "memory/" + key → value; "removed/" + level +
 //             directory key → "", a directory to be cleared with all below
 #pragma once

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the tciafs authors
 #include <lmdb.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include <utility>
 
 #include "store/lmdb_errors.h"
+#include "store/lmdb_pages.h"
 #include "store/page_check.h"
 #include "store/seal.h"
 #include "store/transaction.h"
@@ -100,6 +102,31 @@ Result<std::vector<MDB_dbi>> OpenTables(MDB_env* env, const EnvironmentOptions& 
   return tables;
 }
 
+// Where the file is mapped, which LMDB does not tell: a key it hands out points into its page, and
+// a page knows its number. nullptr if that cannot be made out.
+char* FindMap(MDB_env* env) {
+  MDB_txn* txn = nullptr;
+  if (mdb_txn_begin(env, nullptr, MDB_RDONLY, &txn) != MDB_SUCCESS) return nullptr;
+  MDB_stat stat{};
+  mdb_env_stat(env, &stat);
+  MDB_dbi root = 0;
+  MDB_cursor* cursor = nullptr;
+  MDB_val key{};
+  MDB_val value{};
+  char* map = nullptr;
+  if (mdb_dbi_open(txn, nullptr, 0, &root) == MDB_SUCCESS &&
+      mdb_cursor_open(txn, root, &cursor) == MDB_SUCCESS) {
+    if (mdb_cursor_get(cursor, &key, &value, MDB_FIRST) == MDB_SUCCESS) {
+      const size_t in_page = reinterpret_cast<uintptr_t>(key.mv_data) % stat.ms_psize;
+      char* page = static_cast<char*>(key.mv_data) - in_page;
+      map = page - ReadPageHeader(page).number * stat.ms_psize;
+    }
+    mdb_cursor_close(cursor);
+  }
+  mdb_txn_abort(txn);
+  return map;
+}
+
 // Whether LMDB may be let near what is there. The seal sees every changed byte, but only a clean
 // close leaves one.
 Status CheckFile(const EnvironmentOptions& options) {
@@ -127,6 +154,7 @@ struct Environment::State {
   std::string directory;
   EnvPtr env;
   std::vector<MDB_dbi> tables;
+  char* map = nullptr;
   std::atomic<bool> damaged = false;
 };
 
@@ -154,6 +182,7 @@ Result<std::unique_ptr<Environment>> Environment::Open(const EnvironmentOptions&
   mdb_reader_check(state->env.get(), &dead_readers);
   TCIAFS_TRY(PadToLastPage(state->env.get(), options.directory));
   TCIAFS_ASSIGN(state->tables, OpenTables(state->env.get(), options));
+  state->map = FindMap(state->env.get());
   return std::unique_ptr<Environment>(new Environment(std::move(state)));
 }
 
@@ -198,6 +227,16 @@ Status Environment::Sync() {
   const int code = mdb_env_sync(state_->env.get(), 1);
   if (code != MDB_SUCCESS) return Fail(LmdbError(code, state_->directory));
   return {};
+}
+
+void Environment::ReleasePages() const {
+  if (state_->map == nullptr) return;
+  MDB_envinfo info{};
+  MDB_stat stat{};
+  mdb_env_info(state_->env.get(), &info);
+  mdb_env_stat(state_->env.get(), &stat);
+  // The map is shared and only read through: what is needed again is mapped again.
+  ::madvise(state_->map, (info.me_last_pgno + 1) * stat.ms_psize, MADV_DONTNEED);
 }
 
 std::string LmdbVersion() { return mdb_version(nullptr, nullptr, nullptr); }

@@ -103,11 +103,22 @@ Result<uint64_t> ReadTxn::Count(Table table) const {
 }
 
 Status WriteTxn::Put(Table table, std::string_view key, std::string_view value) {
+  return PutWith(0, table, key, value);
+}
+
+Status WriteTxn::Append(Table table, std::string_view key, std::string_view value) {
+  return PutWith(MDB_APPEND, table, key, value);
+}
+
+Status WriteTxn::PutWith(unsigned flags, Table table, std::string_view key,
+                         std::string_view value) {
   if (!handle_) return Ended();
   TCIAFS_TRY(CheckKey(key));
   MDB_val key_val = ToVal(key);
   MDB_val value_val = ToVal(value);
-  const int code = mdb_put(handle_->txn, table.id_, &key_val, &value_val, 0);
+  int code = mdb_put(handle_->txn, table.id_, &key_val, &value_val, flags);
+  if (code == MDB_KEYEXIST && flags != 0)  // it does not sort behind all others
+    code = mdb_put(handle_->txn, table.id_, &key_val, &value_val, 0);
   if (code == MDB_SUCCESS) return {};
   if (!handle_->failure) handle_->failure = handle_->ErrorOf(code, "put");
   return Fail(handle_->ErrorOf(code, "put"));

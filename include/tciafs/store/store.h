@@ -77,12 +77,15 @@ class WriteTxn : public ReadTxn {
   ~WriteTxn() override;
 
   Status Put(Table table, std::string_view key, std::string_view value);
+  // The same. Keys that each sort behind all of the table fill its pages.
+  Status Append(Table table, std::string_view key, std::string_view value);
   Status Delete(Table table, std::string_view key);  // absent is fine
   // Deletes every key with that prefix; returns how many.
   Result<uint64_t> DeletePrefix(Table table, std::string_view prefix);
   Status Commit();
 
  private:
+  Status PutWith(unsigned flags, Table table, std::string_view key, std::string_view value);
   using ReadTxn::ReadTxn;
   friend class Environment;
 };
@@ -98,6 +101,9 @@ class Environment {
   int64_t used_bytes() const;  // pages in use
   int64_t file_bytes() const;  // what its files take on disk, freed pages included
   Status Sync();
+  // Takes the pages that were looked at out of this process's memory; they stay in the page cache.
+  // For after work that went over much of the file.
+  void ReleasePages() const;
 
  private:
   struct State;

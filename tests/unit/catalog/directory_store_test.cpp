@@ -50,6 +50,7 @@ class DirectoryStoreTest : public ::testing::Test {
   std::optional<DirectoryStore> store_;
   const DirectoryKey root_ = RootKey("https://x|guest");
   int64_t now_ms_ = 1'000;
+  const source::CollectionId c_collection_{"C"};
   const ObjectPath c_ = ObjectPath{}.Child("C", 0);
 };
 
@@ -84,6 +85,62 @@ TEST_F(DirectoryStoreTest, ADirectoryListedAgainIsNotCleared) {
 }
 
 // The plan of a request for instances: three patients with one study of four series each.
+source::SeriesRecord SeriesOf(int patient, int series, int64_t modified_s) {
+  source::SeriesRecord record;
+  record.collection = source::CollectionId("C");
+  record.patient = source::PatientId("P" + std::to_string(patient));
+  record.study = source::StudyUid("1." + std::to_string(patient));
+  record.series = source::SeriesUid(record.study.text() + "." + std::to_string(series));
+  record.modified_s = modified_s;
+  return record;
+}
+
+// As a bulk answer whose rows come in no order: the same directories are in several runs.
+TEST_F(DirectoryStoreTest, StagedRunsAreTakenOutDirectoryByDirectory) {
+  constexpr int kPatients = 60, kSeries = 5;
+  constexpr uint32_t kRuns = 7;
+  const std::string prefix(4, '\0'), other(3, '\0');
+  OddIds odd_ids;
+  for (uint32_t run = 0; run < kRuns; ++run) {
+    RowTree tree(root_, 0, odd_ids);
+    for (int i = static_cast<int>(run) * 31 % kRuns; i < kPatients * kSeries; i += kRuns)
+      ASSERT_TRUE(tree.Add(SeriesOf(i / kSeries, i % kSeries, 100 * run + i), c_collection_, {}));
+    auto write = store_->Begin();
+    ASSERT_TRUE(write && write->Stage(prefix, run, tree));
+    ASSERT_TRUE(write->Stage(other + "x", 0, tree));  // another bulk, which sorts behind
+    ASSERT_TRUE(write->Commit());
+  }
+  StagedDirectories all;
+  std::string last;
+  for (int chunks = 0;; ++chunks) {
+    auto write = store_->Begin();
+    const auto taken = write->Unstage(prefix, kRuns, c_, 40);
+    ASSERT_TRUE(taken && write->Commit());
+    if (taken->empty()) break;
+    EXPECT_LT(chunks, 100);
+    for (const auto& [key, directory] : *taken) {
+      EXPECT_LT(last, key.view()) << "in the order of the store, each directory once";
+      last = key.view();
+      all.emplace(key, directory);
+    }
+  }
+  ASSERT_EQ(all.size(), 1u + kPatients + kPatients);
+  EXPECT_EQ(all[KeyOf(root_, c_)].rows.size(), size_t{kPatients});
+  for (int patient = 0; patient < kPatients; ++patient) {
+    const auto path = c_.Child("P" + std::to_string(patient), 0);
+    const auto study = path.Child("1." + std::to_string(patient), 0);
+    EXPECT_EQ(all[KeyOf(root_, study)].rows.size(), size_t{kSeries});
+    int64_t newest_s = 0;
+    for (const auto& [name, row] : all[KeyOf(root_, study)].rows)
+      newest_s = std::max(newest_s, DecodeRow(row)->modified_s);
+    EXPECT_EQ(DecodeRow(all[KeyOf(root_, path)].rows.begin()->second)->modified_s, newest_s);
+  }
+  auto write = store_->Begin();
+  ASSERT_TRUE(write->DropStaged(other + "x") && write->Commit());
+  const auto txn = store_->environment().Read();
+  EXPECT_EQ(*txn->Count(store_->table(CatalogTable::kStaging)), 0u);
+}
+
 TEST_F(DirectoryStoreTest, APlanEndsAtItsLimits) {
   Replace(c_, {"P1", "P2", "P3"});
   for (const char* patient : {"P1", "P2", "P3"}) {

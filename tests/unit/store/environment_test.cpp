@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <fstream>
@@ -135,6 +136,47 @@ TEST_F(Store, DeletesByPrefix) {
   EXPECT_EQ(*txn->DeletePrefix(a(), "b"), 0u);
   ASSERT_TRUE(txn->Commit());
   EXPECT_EQ(Keys(""), (Strings{"a", "c"}));
+}
+
+TEST_F(Store, AppendsInWhateverOrder) {
+  auto txn = env_->Write();
+  ASSERT_TRUE(txn);
+  for (const char* key : {"b", "d", "a", "d", "c", "e"})
+    ASSERT_TRUE(txn->Append(a(), key, "v" + std::string(key)));
+  ASSERT_TRUE(txn->Commit());
+  EXPECT_EQ(Keys(""), (std::vector<std::string>{"a", "b", "c", "d", "e"}));
+}
+
+int64_t MappedFileKib() {
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  int64_t kib = -1;
+  while (status >> word)
+    if (word == "RssFile:") status >> kib;
+  return kib;
+}
+
+TEST_F(Store, ReleasesThePagesItLookedAt) {
+  auto write = env_->Write();
+  ASSERT_TRUE(write);
+  for (int i = 0; i < 20'000; ++i)
+    ASSERT_TRUE(write->Append(a(), std::to_string(100'000 + i), std::string(1000, 'x')));
+  ASSERT_TRUE(write->Commit());
+  auto txn = env_->Read();
+  ASSERT_TRUE(txn);
+  const std::string_view first = **txn->Get(a(), "100000");
+  int64_t bytes = 0;
+  const auto add_up = [&](std::string_view, std::string_view value) {
+    bytes += static_cast<int64_t>(std::count(value.begin(), value.end(), 'x'));
+    return true;
+  };
+  ASSERT_TRUE(txn->Scan(a(), "", add_up));
+  const int64_t looked_at_kib = MappedFileKib();
+  env_->ReleasePages();
+  EXPECT_LT(MappedFileKib(), looked_at_kib - 15'000);
+  EXPECT_EQ(first, std::string(1000, 'x')) << "views stay good";
+  ASSERT_TRUE(txn->Scan(a(), "", add_up));
+  EXPECT_EQ(bytes, 2 * 20'000 * 1000);
 }
 
 TEST_F(Store, ATransactionEndsWithItsCommit) {
