@@ -13,7 +13,7 @@ namespace {
 
 constexpr size_t kPendingBytesMax = 4 << 20;  // a run, staged in one transaction
 constexpr size_t kRowsPerChunk = 4'000;       // applied in one transaction; others write between
-constexpr size_t kPatientsPerChunk = 2'000;
+constexpr size_t kPatientsPerChunk = 500;  // each may bring 64 KiB of the store into memory
 constexpr size_t kAbsentShare = 5;  // if more than one patient in so many has no series, the
                                     // answer may have been cut
 
@@ -184,6 +184,7 @@ Result<std::string> BulkListings::CountAbsentChunk(Bulk& bulk, const std::string
     ++bulk.patients_absent;
     if (state && state->listed && state->entries > 0) ++bulk.known_absent;
   }
+  context_.store.environment().ReleasePages();
   return next;
 }
 
@@ -223,6 +224,7 @@ Result<std::string> BulkListings::ApplyAbsentChunk(const Bulk& bulk, const std::
   if (next.empty() && bulk.IsWhole()) TCIAFS_TRY(write.MarkBulk(bulk.key, bulk.started_unix_ms));
   TCIAFS_TRY(write.Commit());
   CommitStep("catalog.bulk.settled");
+  context_.store.environment().ReleasePages();
   context_.Publish(write);
   return next;
 }

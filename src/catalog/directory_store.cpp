@@ -12,6 +12,8 @@
 namespace tciafs::catalog {
 namespace {
 
+constexpr uint64_t kListingsPerRelease = 1'000;
+
 std::string EntryKey(const DirectoryKey& directory, std::string_view name) {
   std::string key(directory.view());
   key += name;
@@ -53,6 +55,8 @@ DirectoryStore::DirectoryStore(std::shared_ptr<CatalogStore> store) : store_(std
 
 Result<std::optional<StoredListing>> DirectoryStore::ReadListing(const DirectoryKey& key,
                                                                  size_t server) const {
+  // A walk through all of the archive would bring all of the store into memory.
+  if (++listings_read_ % kListingsPerRelease == 0) environment().ReleasePages();
   TCIAFS_ASSIGN(const store::ReadTxn txn, environment().Read());
   const auto state = StateIn(txn, table(CatalogTable::kListings), key);
   if (!state || !state->listed) return std::optional<StoredListing>();

@@ -9,6 +9,7 @@
 // stale.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <optional>
@@ -64,6 +65,7 @@ class DirectoryStore {
 
  private:
   const std::shared_ptr<CatalogStore> store_;
+  mutable std::atomic<uint64_t> listings_read_ = 0;
 };
 
 // Whether an empty or shortened answer may be believed, and what else an answer means.

@@ -73,17 +73,22 @@ def _first_walk(bench, rows):
         archive.reset()
         mount = bench.mount(os.path.join(directory, "mnt"), f"{directory}/cache{number}", archive)
         try:
-            walk_s, names = walk(mount / "BULK", 3)
+            walk_s, names = walk(mount.path + "/BULK", 3)
             requests = archive.counters()
             if names != 1 + 4 * patients:
                 raise AssertionError(f"{names} names")
+        finally:
+            mount.end()
+        mount = bench.mount(os.path.join(directory, "mnt"), f"{directory}/cache{number}", archive)
+        try:
+            again_s, _ = walk(mount.path + "/BULK", 3)
         finally:
             mount.end()
         asked = requests["totals"]["metadata"]
         rows.add("h", f"first walk over {patients:,} patients: requests", "", asked,
                  [("value", "<=", 5)])
         rows.add("h", f"first walk over {patients:,} patients at 30 ms", "s", walk_s,
-                 [("curl", "<=", 1.2)], curl=curl_s)
+                 [("curl", "<=", 1.2)], curl=curl_s, **{"curl + the walk alone": curl_s + again_s})
 
 
 def _bulk_answer(bench, rows):
