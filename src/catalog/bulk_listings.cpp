@@ -13,7 +13,7 @@ namespace {
 
 constexpr size_t kPendingBytesMax = 4 << 20;  // a run, staged in one transaction
 constexpr size_t kRowsPerChunk = 4'000;       // applied in one transaction; others write between
-constexpr size_t kPatientsPerChunk = 500;  // each may bring 64 KiB of the store into memory
+constexpr size_t kPatientsPerChunk = 200;  // each may bring 64 KiB of the store into memory
 constexpr size_t kAbsentShare = 5;  // if more than one patient in so many has no series, the
                                     // answer may have been cut
 

@@ -59,6 +59,12 @@ double NowSeconds() {
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
 }
 
+double CpuSeconds() {
+  timespec used{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+  return static_cast<double>(used.tv_sec) + static_cast<double>(used.tv_nsec) * 1e-9;
+}
+
 std::vector<std::string> ReadLines(const char* path) {
   std::ifstream file(path);
   std::vector<std::string> lines;
@@ -231,9 +237,9 @@ void Repeat(double seconds_min, const std::function<void()>& pass, const Tally& 
   const double seconds = NowSeconds() - begin;
   std::printf(
       "{\"operations\": %lld, \"bytes\": %lld, \"failures\": %lld, \"passes\": %d, "
-      "\"seconds\": %.6f}\n",
+      "\"seconds\": %.6f, \"cpu_seconds\": %.6f}\n",
       static_cast<long long>(tally.operations), static_cast<long long>(tally.bytes),
-      static_cast<long long>(tally.failures), passes, seconds);
+      static_cast<long long>(tally.failures), passes, seconds, CpuSeconds());
 }
 
 FileWork WorkOf(const std::string& mode) {
