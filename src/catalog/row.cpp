@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <unordered_map>
 
 #include "catalog/encoding.h"
 #include "tciafs/util/hash.h"
@@ -85,10 +86,14 @@ static_assert(std::size(kKnownNames) < 255);
 
 // 0 if it is not known.
 uint8_t CodeOf(std::string_view name) {
-  const auto* known = std::find_if(std::begin(kKnownNames), std::end(kKnownNames),
-                                   [&](const KnownName& k) { return k.name == name; });
-  if (known == std::end(kKnownNames)) return 0;
-  return static_cast<uint8_t>(known - std::begin(kKnownNames) + 1);
+  static const auto codes = [] {
+    std::unordered_map<std::string_view, uint8_t> by_name;
+    for (const auto& known : kKnownNames)
+      by_name.emplace(known.name, static_cast<uint8_t>(by_name.size() + 1));
+    return by_name;
+  }();
+  const auto found = codes.find(name);
+  return found == codes.end() ? uint8_t{0} : found->second;
 }
 
 std::array<std::string_view, 4> PathIds(const ObjectPath& path) {

@@ -10,6 +10,7 @@
 
 #include "nbia/json_rows.h"
 #include "nbia/limits.h"
+#include "nbia/plain_row.h"
 #include "nbia/row_mapping.h"
 
 namespace tciafs::nbia {
@@ -151,6 +152,7 @@ const Json& ArrayAt(const Json& object, const char* name) {
 }  // namespace
 
 Result<source::Attributes> ParseAttributes(std::string_view row) {
+  if (auto attributes = ParsePlainRow(row)) return *std::move(attributes);
   AttributeReader reader;
   if (Json::sax_parse(row, &reader)) return reader.Take();
   AttributeReader second;

@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 #include <chrono>
+#include <unordered_map>
 
 #include "nbia/json_values.h"
 #include "nbia/limits.h"
@@ -70,9 +71,13 @@ bool Contains(const Names& names, std::string_view name) {
 }
 
 std::string CanonicalName(std::string name) {
-  for (const auto& spelling : kSpellings)
-    if (spelling.theirs == name) return std::string(spelling.ours);
-  return name;
+  static const auto spellings = [] {
+    std::unordered_map<std::string_view, std::string_view> by_theirs;
+    for (const auto& spelling : kSpellings) by_theirs.emplace(spelling.theirs, spelling.ours);
+    return by_theirs;
+  }();
+  const auto found = spellings.find(name);
+  return found == spellings.end() ? name : std::string(found->second);
 }
 
 bool AllDigits(std::string_view text) {

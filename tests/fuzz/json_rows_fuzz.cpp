@@ -14,6 +14,7 @@
 #include "nbia/json_rows.h"
 #include "nbia/json_values.h"
 #include "nbia/md5_list.h"
+#include "nbia/plain_row.h"
 #include "nbia/row_mapping.h"
 
 namespace tciafs::nbia {
@@ -107,6 +108,7 @@ void CheckRow(const std::string& row) {
     }
   }
   const Json value = Json::parse(row, nullptr, false);
+  if (ParsePlainRow(row)) FUZZ_REQUIRE(value.is_object());
   if (value.is_object() && value.size() < 500) {
     const auto attributes = ParseAttributes(row);
     FUZZ_REQUIRE(attributes);

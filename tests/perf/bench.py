@@ -38,7 +38,8 @@ limits, taken in the same round:
   floor        a FUSE file system that does nothing, and is never asked OPEN
   floor, OPEN  the same, asked OPEN and OPENDIR
   curl         the same answers from the same archive; "curl | unzip": unzipped as they arrive
-  inflate      one core inflating and checking the same zip in memory
+  inflate      one core inflating and checking the same zip in memory; "inflate, then write": and
+               writing the same files
 """
 GROUPS = [("abcd", warm_figures.reading), ("e", warm_figures.large), ("f", warm_figures.walking),
           ("g", cold_figures.cold), ("h", scale_figures.bulk), ("i", scale_figures.scale)]
