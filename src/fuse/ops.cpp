@@ -145,7 +145,7 @@ void Init(void* user_data, fuse_conn_info* connection) {
   // Read-ahead under way at a time. Instances that are not opened are downloaded by it: many that
   // wait must not keep those back that are here.
   connection->max_background = ask_open ? 64 : kBackgroundMax;
-  dispatcher.passthrough.Negotiate(*connection);
+  if (ask_open) dispatcher.passthrough.Negotiate(*connection);  // it is set up in answers to OPEN
 }
 
 void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
