@@ -56,6 +56,8 @@ class Bench:
         self.warms = not options.quick
         self._mount_options = [word for option in options.mount_option for word in option.split()]
         self._ending = []
+        if options.quick:
+            measuring.REPEAT_S = 0.01
 
     def archive(self, directory, *arguments):
         archive = harness.Archive(directory, *arguments)
@@ -98,7 +100,8 @@ def parse(arguments):
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("figures", nargs="?", default=LETTERS, help=f"letters out of {LETTERS}")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="small sizes: only shows that it works")
+    parser.add_argument("--quick", action="store_true",
+                        help="small sizes: only shows that it works")
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--mount-option", action="append", default=[], metavar="WORDS",
                         help="for the mount to be measured, as --mount-option='--downloads 4'")

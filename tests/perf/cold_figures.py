@@ -3,8 +3,8 @@
 """Figure g: what is not cached, against curl of the same zips and the inflater alone.
 
 The archive keeps the zips it made in memory, so that what is measured is not their making. Each run
-has a new cache directory, and none is deleted before the end: ext4 is slow at making files for a few
-seconds after others were deleted.
+has a new cache directory, and none is deleted before the end: ext4 is slow at making files for a
+few seconds after others were deleted.
 """
 
 import os
@@ -52,8 +52,8 @@ class ColdArchive:
 
     def mount(self):
         self._runs += 1
-        return self._bench.mount(self.mountpoint, os.path.join(self.directory, f"cache{self._runs}"),
-                                 self.archive)
+        cache = os.path.join(self.directory, f"cache{self._runs}")
+        return self._bench.mount(self.mountpoint, cache, self.archive)
 
     def curl(self, *series):
         """Seconds for the zips, one after the other on one connection."""
@@ -196,7 +196,8 @@ def unthrottled(bench, rows):
                  inflate=inflated["cpu_seconds"] / inflated["bytes"] * 1e9)
         with Cold(cold) as mounted:
             cpu_s = mounted.cpu_s()
-            readers = [threading.Thread(target=mounted.read, args=(path,)) for path in mounted.series]
+            readers = [threading.Thread(target=mounted.read, args=(path,))
+                       for path in mounted.series]
             begin = time.monotonic()
             for reader in readers:
                 reader.start()

@@ -15,7 +15,7 @@ LOOPS = os.environ.get("TCIAFS_PERF_LOOPS", "tciafs-perf-loops")
 FLOOR = os.environ.get("TCIAFS_PERF_FLOOR", "tciafs-perf-floor")
 MB = 1e6
 MIB = 1 << 20
-REPEAT_S = 0.1  # whatever the kernel's caches answer is repeated for so long
+REPEAT_S = 0.3  # whatever the kernel's caches answer is repeated for so long
 
 
 def loops(mode, root, list_path, threads=1, seconds_min=0.0):
@@ -69,7 +69,8 @@ def warm(*paths):
     """Reads files, or all below directories, so that the page cache has them."""
     for path in paths:
         names = [path] if os.path.isfile(path) else [
-            os.path.join(directory, name) for directory, _, files in os.walk(path) for name in files]
+            os.path.join(directory, name)
+            for directory, _, files in os.walk(path) for name in files]
         for name in names:
             with open(name, "rb", buffering=0) as file:
                 while file.read(4 * MIB):

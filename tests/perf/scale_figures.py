@@ -56,7 +56,9 @@ class PeakMemory:
         self.all_mib = measuring.memory_mib(self._pid, "VmHWM")
 
     def _watch(self):
-        while not self._ended.wait(0.01):
+        ended = False
+        while not ended:
+            ended = self._ended.wait(0.01)  # looked at once more then, at least that once
             self.anonymous_mib = max(self.anonymous_mib,
                                      measuring.memory_mib(self._pid, "RssAnon"))
 
@@ -138,7 +140,8 @@ def scale(bench, rows, _figures):
     cache = os.path.join(directory, "cache")
     arguments = []
     for number in range(collections):
-        arguments += ["--synthetic", f"C{number:02}:patients={patients},studies=2,series=4,images=9"]
+        arguments += ["--synthetic",
+                      f"C{number:02}:patients={patients},studies=2,series=4,images=9"]
     archive = bench.archive(directory, *arguments)
     mount = bench.mount(os.path.join(directory, "mnt"), cache, archive)
     try:

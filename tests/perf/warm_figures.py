@@ -11,7 +11,7 @@ import shutil
 
 import harness
 import measuring
-from measuring import REPEAT_S, bytes_per_s, operations_per_s
+from measuring import bytes_per_s, operations_per_s
 
 
 class Tree:
@@ -75,7 +75,8 @@ class Tree:
         targets.append(("tciafs", self.tciafs))
         self._turn += 1
         first = self._turn % len(targets)
-        return {name: self._session(start, work) for name, start in targets[first:] + targets[:first]}
+        return {name: self._session(start, work)
+                for name, start in targets[first:] + targets[:first]}
 
     def _session(self, start, work):
         if self._bench.warms:
@@ -97,7 +98,7 @@ def _twice(mode, rate, list_path, threads=1):
     """Once on the fresh mount and again; the second time everything is repeated for a while."""
     return lambda root: {
         "first": rate(measuring.loops(mode, root, list_path, threads)),
-        "again": rate(measuring.loops(mode, root, list_path, threads, REPEAT_S))}
+        "again": rate(measuring.loops(mode, root, list_path, threads, measuring.REPEAT_S))}
 
 
 def reading(bench, rows, figures):
@@ -147,12 +148,15 @@ def walking(bench, rows, _figures):
         "--synthetic", f"MANY:patients=1,images={many},size=16x16"], with_bytes=False)
     inner = os.path.relpath(tree.directories["MANY"][0], tree.mountpoint("tciafs"))
 
+    def again(*command):
+        return operations_per_s(measuring.lines_of(*command, seconds_min=measuring.REPEAT_S))
+
     def work(root):
         find, ls = ("find", root + "/WIDE"), ("ls", "-l", os.path.join(root, inner))
         return {"first": operations_per_s(measuring.lines_of(*find)),
-                "again": operations_per_s(measuring.lines_of(*find, seconds_min=REPEAT_S)),
+                "again": again(*find),
                 "ls first": operations_per_s(measuring.lines_of(*ls)),
-                "ls again": operations_per_s(measuring.lines_of(*ls, seconds_min=REPEAT_S))}
+                "ls again": again(*ls)}
     for _ in range(bench.rounds):
         measured = tree.sessions(work)
         _add(rows, "f", "find, first", "entries/s", measured, "first", 1,
