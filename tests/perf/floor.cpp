@@ -5,8 +5,8 @@
 // the page cache. No mount can be faster without leaving FUSE's ordinary ways, so scripts/bench
 // measures it beside tciafs. Not for untrusted input.
 //   tciafs-perf-floor TREE PACK MOUNTPOINT [ask-open]
-// TREE has lines "path<TAB>size<TAB>offset in PACK". With ask-open the kernel asks OPEN and OPENDIR,
-// as it does of a file system that must know who reads. Serves until SIGTERM.
+// TREE has lines "path<TAB>size<TAB>offset in PACK". With ask-open the kernel asks OPEN and
+// OPENDIR, as it does of a file system that must know who reads. Serves until SIGTERM.
 #define FUSE_USE_VERSION 312
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
