@@ -24,7 +24,8 @@ struct CacheOptions {
 };
 
 inline constexpr int64_t kCapBytesMin = int64_t{16} << 20;
-inline constexpr int64_t kBlockBytes = int64_t{1} << 20;
+// What the kernel reads at a time: of an instance whose head alone is read, no more is checked.
+inline constexpr int64_t kBlockBytes = int64_t{128} << 10;
 inline constexpr int kFormatVersion = 1;
 
 // Errors: kBusy (another process owns it; the message names it), kPermission / kNoSpace / kInternal

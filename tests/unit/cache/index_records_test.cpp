@@ -7,6 +7,7 @@
 #include "cache/journal.h"
 #include "cache/layout.h"
 #include "support/fakes.h"
+#include "tciafs/cache/disk_cache.h"
 
 namespace tciafs::cache {
 namespace {
@@ -25,7 +26,7 @@ SeriesEntry SomeSeries() {
 }
 
 InstanceEntry SomeInstance() {
-  return {true, (int64_t{2} << 20) + 5, "00112233445566778899aabbccddeeff", {1, ~uint64_t{0}, 3}};
+  return {true, 2 * kBlockBytes + 5, "00112233445566778899aabbccddeeff", {1, ~uint64_t{0}, 3}};
 }
 
 TEST(IndexRecords, SeriesComeBackAsTheyWere) {
