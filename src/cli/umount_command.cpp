@@ -19,6 +19,7 @@ namespace tciafs::cli {
 namespace {
 
 constexpr int kDaemonEndMaxMs = 15'000;
+constexpr int kDaemonEndSoonMs = 1'000;
 
 // Its process is gone: every access says so at once.
 bool IsDead(const std::string& mountpoint) {
@@ -26,10 +27,14 @@ bool IsDead(const std::string& mountpoint) {
   return ::stat(mountpoint.c_str(), &st) != 0 && (errno == ENOTCONN || errno == ECONNABORTED);
 }
 
+// The kernel tells the process that serves it when the last mount has gone. Another mount namespace
+// (a container, a service of systemd's) may have a copy of its own: then it has to be asked.
 bool AwaitEnd(pid_t daemon) {
   const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, daemon, 0)));
   if (!process.valid()) return errno == ESRCH;
   pollfd ended{process.get(), POLLIN, 0};
+  if (::poll(&ended, 1, kDaemonEndSoonMs) > 0) return true;
+  ::syscall(SYS_pidfd_send_signal, process.get(), SIGTERM, nullptr, 0);
   return ::poll(&ended, 1, kDaemonEndMaxMs) > 0;
 }
 

@@ -45,6 +45,19 @@ class Daemon(harness.MountCase):
             self.tciafs("umount", self.mountpoint)
         self.assertFalse(harness.is_mounted(self.mountpoint))
 
+    def test_umount_of_a_mount_that_another_namespace_copied(self):
+        """As a container or a service of systemd's does. Its copy would keep the process alive."""
+        self.tciafs("mount", *self.options(), self.mountpoint)
+        copied = self.background("unshare", "--mount", "--propagation", "private", "sh", "-c",
+                                 "echo copied; exec sleep 600", stdout=harness.PIPE, text=True)
+        if copied.stdout.readline() != "copied\n":
+            self.skipTest("no privilege for a mount namespace")
+        self.tciafs("umount", self.mountpoint)
+        self.assertFalse(harness.is_mounted(self.mountpoint))
+        self.assertIsNone(copied.poll())
+        self.tciafs("mount", *self.options(), self.mountpoint)  # the cache is free
+        self.tciafs("umount", self.mountpoint)
+
     def test_fusermount_is_enough_to_end_it(self):
         self.tciafs("mount", *self.options(), self.mountpoint)
         harness.run("fusermount3", "-u", self.mountpoint)
