@@ -57,7 +57,8 @@ Result<EnvPtr> OpenEnv(const EnvironmentOptions& options, int64_t map_bytes) {
         mdb_env_set_maxdbs(raw, static_cast<MDB_dbi>(std::max<size_t>(options.tables.size(), 1)));
   }
   if (code == MDB_SUCCESS) code = mdb_env_open(raw, options.directory.c_str(), kFlags, kFileMode);
-  if (code == ENOMEM && map_bytes / 2 >= kMapBytesMin) {
+  // Linux says ENOMEM; what runs programs in a smaller address space of its own may say EINVAL.
+  if ((code == ENOMEM || code == EINVAL) && map_bytes / 2 >= kMapBytesMin) {
     LogDebug("store {}: no address space for {} bytes, asking for half", options.directory,
              map_bytes);
     env.reset();
