@@ -4,24 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include "archive_fixture.h"
+
 namespace tciafs::archive {
 namespace {
-
-class Collector final : public BodySink {
- public:
-  bool Write(std::string_view bytes) override {
-    whole.append(bytes);
-    return true;
-  }
-  std::string whole;
-};
-
-std::string BodyOf(const Reply& reply) {
-  if (!reply.writer) return reply.body;
-  Collector collector;
-  EXPECT_TRUE(reply.writer(collector));
-  return collector.whole;
-}
 
 Request AskFor(const std::string& path, const std::string& series) {
   Request request;
