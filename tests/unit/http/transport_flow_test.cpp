@@ -112,18 +112,22 @@ TEST_F(TransportFlowTest, PausingFromTheHandlerHoldsTheNextPiece) {
 // The server is done and gone long before the consumer takes a byte.
 TEST_F(TransportFlowTest, WhatWasHeldWhenTheServerLeftComesWhole) {
   const std::string gzip = GzipSample();
-  server_.Script("/chunked", {Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
-                              Send("5\r\nhello\r\n"), Send("6\r\n world\r\n0\r\n\r\n"), Close()});
-  server_.Script("/gzip", {Reply(200, gzip, "Content-Encoding: gzip\r\n"), Close()});
-  server_.Script("/close", {Send("HTTP/1.1 200 OK\r\n\r\nbody"), Close()});
+  server_.Script("/chunked",
+                 {Hold("/chunked"), Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+                  Send("5\r\nhello\r\n"), Send("6\r\n world\r\n0\r\n\r\n"), Close()});
+  server_.Script("/gzip", {Hold("/gzip"), Reply(200, gzip, "Content-Encoding: gzip\r\n"), Close()});
+  server_.Script("/close", {Hold("/close"), Send("HTTP/1.1 200 OK\r\n\r\nbody"), Close()});
+  size_t asked = 0;
   for (const auto& [path, body] : {std::pair<std::string, std::string>{"/chunked", "hello world"},
                                    {"/gzip", GzipSampleText()},
                                    {"/close", "body"}}) {
     auto handler = std::make_shared<RecordingHandler>();
     const auto transfer = transport().Start(Get(path), handler);
     transfer->Pause();
+    server_.Release(path);
+    ++asked;
     ASSERT_TRUE(server_.WaitUntil(
-        [&] { return server_.connections_open() == 0 && !server_.requests().empty(); }));
+        [&] { return server_.connections_open() == 0 && server_.requests().size() == asked; }));
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
     EXPECT_FALSE(handler->done());
     transfer->Resume();
