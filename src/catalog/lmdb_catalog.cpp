@@ -71,6 +71,7 @@ class LmdbCatalog final : public Catalog {
 
   // nullopt: not stored. Starts a renewal where it is due.
   std::optional<ListAnswer> StoredList(const ObjectPath& directory);
+  Result<LookupAnswer> LookupFresh(const ObjectPath& directory, const std::string& name);
   std::optional<LookupAnswer> StoredLookup(const ObjectPath& directory, const std::string& name,
                                            bool* directory_listed);
   void LookupPatient(const ObjectPath& collection, const std::string& name, bool listed,
@@ -156,14 +157,23 @@ void LmdbCatalog::Lookup(const ObjectPath& directory, std::string name, std::sto
   if (directory.level == Level::kCollection)
     return LookupPatient(directory, name, listed, std::move(stop), std::move(done));
   const ObjectPath unit = UnitOf(directory);
-  if (IsFresh(unit)) return done(Fail(NoSuchName(directory, name)));
+  if (IsFresh(unit)) return done(LookupFresh(directory, name));
   LookupBelow(unit, directory, name, Purpose::kListing, listed, std::move(stop), std::move(done));
+}
+
+// What is not in a directory that is fresh is nowhere. Looked up once more: an answer may have come
+// after the first look, and before the directory was seen to be fresh.
+Result<LookupAnswer> LmdbCatalog::LookupFresh(const ObjectPath& directory,
+                                              const std::string& name) {
+  bool listed = false;
+  if (auto answer = StoredLookup(directory, name, &listed)) return *std::move(answer);
+  return Fail(NoSuchName(directory, name));
 }
 
 // One request tells whether there is such a patient, however many the collection has.
 void LmdbCatalog::LookupPatient(const ObjectPath& collection, const std::string& name, bool listed,
                                 std::stop_token stop, Callback<LookupAnswer> done) {
-  if (IsFresh(collection)) return done(Fail(NoSuchName(collection, name)));
+  if (IsFresh(collection)) return done(LookupFresh(collection, name));
   const ObjectPath patient = collection.Child(*DecodeName(name), collection.server);
   LookupBelow(patient, collection, name, Purpose::kOnePatient, listed, std::move(stop),
               std::move(done));
@@ -184,10 +194,7 @@ void LmdbCatalog::LookupBelow(const ObjectPath& unit, const ObjectPath& director
   if (waiter->finished()) return;
   renewals_.Renew(unit, purpose, [this, directory, name, waiter, failed](Status status) {
     if (!status) return waiter->Finish(failed(status.error()));
-    bool listed = false;
-    if (auto answer = StoredLookup(directory, name, &listed))
-      return waiter->Finish(*std::move(answer));
-    waiter->Finish(Fail(NoSuchName(directory, name)));
+    waiter->Finish(LookupFresh(directory, name));
   });
 }
 

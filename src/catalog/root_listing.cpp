@@ -145,10 +145,14 @@ void RootListing::Lookup(const std::string& name, std::stop_token stop,
     }
     return answer;
   };
-  if (missing.empty()) return done(or_failure(std::move(found)));
+  // An answer may have come after the first look, and before the servers were seen to be fresh.
+  if (missing.empty()) return done(or_failure(found ? std::move(found) : Find(name)));
   auto waiter = Waiter<LookupAnswer>::Create(std::move(stop), std::move(done));
-  Gather(missing, others_answered,
-         [this, waiter, name, or_failure] { waiter->Finish(or_failure(Find(name))); });
+  Gather(missing, others_answered, [this, waiter, name, or_failure] {
+    if (context_.stop.stop_requested())
+      return waiter->Finish(Fail(Errc::kCancelled, "the catalog has ended"));
+    waiter->Finish(or_failure(Find(name)));
+  });
 }
 
 void RootListing::Refresh(Callback<void> done) {

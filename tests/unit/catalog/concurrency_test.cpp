@@ -75,6 +75,30 @@ TEST_F(Concurrency, EverybodyIsAnsweredOnce) {
   }
 }
 
+// What is stored between two looks of one lookup is not missed.
+TEST_F(Concurrency, ANameThatArrivesWhileItIsLookedUpIsThere) {
+  Fill(archive(), "C", 1, 1);
+  Close();
+  for (int round = 0; round < 100; ++round) {
+    const testing::TempDirectory directory;
+    WorkerPool pool("test", 2);
+    TimerThread timers;
+    const SystemClock clock;
+    auto store = CatalogStore::Open(directory.path());
+    ASSERT_TRUE(store);
+    auto catalog = OpenCatalog(options_, *store, {&archive()}, clock, pool, timers);
+    ASSERT_TRUE(catalog);
+    std::atomic<int> absent = 0;
+    (*catalog)->List({}, {}, [](const auto&) {});
+    for (int i = 0; i < 50; ++i)
+      (*catalog)->Lookup({}, "C", {}, [&](const Result<LookupAnswer>& answer) {
+        if (!answer && answer.error().code == Errc::kNotFound) ++absent;
+      });
+    catalog->reset();
+    EXPECT_EQ(absent, 0) << round;
+  }
+}
+
 TEST_F(Concurrency, EndsWhileABulkIsStored) {
   Fill(archive(), "C", 300, 4);
   archive().SetBulk(10);
