@@ -12,11 +12,6 @@
 #include "tciafs/util/hash.h"
 
 namespace tciafs::cache {
-namespace {
-
-constexpr int64_t kCheckedPieceBytes = 64 * 1024;
-
-}  // namespace
 
 StoredInstance::StoredInstance(DiskBlockCache& cache, std::shared_ptr<SeriesState> series,
                                source::SopUid sop, UniqueFd fd, InstanceEntry entry,
@@ -98,26 +93,17 @@ Status StoredInstance::CheckBlocks(int64_t begin, int64_t end) {
   return {};
 }
 
-// A block that cannot be read is as good as a bad one: what matters is that it is fetched again. In
-// pieces that stay in the processor's cache: a fresh MiB for each block would take twice as long.
+// A block that cannot be read is as good as a bad one: what matters is that it is fetched again.
 Status StoredInstance::CheckBlock(size_t block) {
-  const int64_t begin = static_cast<int64_t>(block) * kBlockBytes;
-  const int64_t end = std::min(begin + kBlockBytes, size_bytes_);
-  const auto piece = std::make_unique_for_overwrite<std::byte[]>(kCheckedPieceBytes);
-  Xxh3Stream hash;
-  const auto bad = [&](const std::string& how) {
-    return Fail(Errc::kCorrupt, sop_.text() + ": block " + std::to_string(block) + how);
-  };
-  for (int64_t offset = begin; offset < end;) {
-    const int64_t size = std::min(end - offset, kCheckedPieceBytes);
-    const std::span<std::byte> bytes(piece.get(), static_cast<size_t>(size));
-    const auto got = cache_.disk().Read(fd_.get(), offset, bytes);
-    if (!got) return bad(": " + got.error().message);
-    if (*got != bytes.size()) return bad(" is cut short");
-    hash.Update(bytes);
-    offset += size;
-  }
-  if (hash.Finish() != checksums_[block]) return bad(" is damaged");
+  const int64_t offset = static_cast<int64_t>(block) * kBlockBytes;
+  const auto size = static_cast<size_t>(std::min(kBlockBytes, size_bytes_ - offset));
+  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(size);
+  const std::span<std::byte> bytes(buffer.get(), size);
+  const auto got = cache_.disk().Read(fd_.get(), offset, bytes);
+  const std::string name = sop_.text() + ": block " + std::to_string(block);
+  if (!got) return Fail(Errc::kCorrupt, name + ": " + got.error().message);
+  if (*got != bytes.size()) return Fail(Errc::kCorrupt, name + " is cut short");
+  if (Xxh3(bytes) != checksums_[block]) return Fail(Errc::kCorrupt, name + " is damaged");
   return {};
 }
 

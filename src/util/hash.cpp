@@ -11,23 +11,6 @@ uint64_t Xxh3(ByteView bytes, uint64_t seed) {
   return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
 }
 
-struct Xxh3Stream::State {
-  XXH3_state_t* hash = XXH3_createState();
-  State() { XXH3_64bits_reset(hash); }
-  ~State() { XXH3_freeState(hash); }
-  State(const State&) = delete;
-  State& operator=(const State&) = delete;
-};
-
-Xxh3Stream::Xxh3Stream() : state_(std::make_unique<State>()) {}
-Xxh3Stream::~Xxh3Stream() = default;
-
-void Xxh3Stream::Update(ByteView bytes) {
-  XXH3_64bits_update(state_->hash, bytes.data(), bytes.size());
-}
-
-uint64_t Xxh3Stream::Finish() const { return XXH3_64bits_digest(state_->hash); }
-
 Hash128 Xxh3Wide(ByteView bytes, uint64_t seed) {
   const XXH128_hash_t hash = XXH3_128bits_withSeed(bytes.data(), bytes.size(), seed);
   return {hash.high64, hash.low64};

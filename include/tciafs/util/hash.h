@@ -2,8 +2,8 @@
 // Copyright the tciafs authors
 //
 // The two hashes in use: XXH3 (fast, for block checksums and key derivation; not against malice)
-// and MD5 (because the archive publishes MD5 sums). Free functions are thread-safe; an Md5 or an
-// Xxh3Stream belongs to one thread at a time.
+// and MD5 (because the archive publishes MD5 sums). Free functions are thread-safe; an Md5 belongs
+// to one thread at a time.
 #pragma once
 
 #include <array>
@@ -16,21 +16,6 @@
 namespace tciafs {
 
 uint64_t Xxh3(ByteView bytes, uint64_t seed = 0);
-
-// Of bytes that come in pieces: Finish gives what Xxh3 gives of them together.
-class Xxh3Stream {
- public:
-  Xxh3Stream();
-  ~Xxh3Stream();
-  Xxh3Stream(const Xxh3Stream&) = delete;
-  Xxh3Stream& operator=(const Xxh3Stream&) = delete;
-  void Update(ByteView bytes);
-  uint64_t Finish() const;
-
- private:
-  struct State;
-  std::unique_ptr<State> state_;
-};
 
 struct Hash128 {
   uint64_t high = 0;

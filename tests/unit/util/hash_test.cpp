@@ -22,17 +22,5 @@ TEST(Xxh3, KnownValueAndSeed) {
   EXPECT_NE(Xxh3Wide(AsBytes("a")), Xxh3Wide(AsBytes("b")));
 }
 
-TEST(Xxh3, OfPiecesIsThatOfTheWhole) {
-  std::string text;
-  for (int i = 0; i < 5000; ++i) text += std::to_string(i);
-  EXPECT_EQ(Xxh3Stream().Finish(), Xxh3({}));
-  for (const size_t piece : {size_t{1}, size_t{100}, size_t{4096}, text.size()}) {
-    Xxh3Stream stream;
-    for (size_t at = 0; at < text.size(); at += piece)
-      stream.Update(AsBytes(text.substr(at, piece)));
-    EXPECT_EQ(stream.Finish(), Xxh3(AsBytes(text))) << piece;
-  }
-}
-
 }  // namespace
 }  // namespace tciafs
