@@ -16,6 +16,7 @@
 #include "vfs/invalidations.h"
 #include "vfs/node_table.h"
 #include "vfs/recent_errors.h"
+#include "vfs/recent_handles.h"
 #include "vfs/virtual_files.h"
 
 namespace tciafs::vfs {

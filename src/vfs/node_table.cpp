@@ -287,7 +287,7 @@ void NodeTable::Outdate(Node& node, std::vector<Invalidation>& invalidations) {
   using Kind = Invalidation::Kind;
   const bool is_file = node.level == catalog::Level::kInstance;
   invalidations.push_back({is_file ? Kind::kFile : Kind::kDirectory, node.id, "", nullptr});
-  ++node.listed.changes;
+  if (!is_file) ++node.listed.changes;
   const bool may_have_readers = !files_are_opened_ && is_file && node.content.size_bytes >= 0;
   if (may_have_readers && children_.erase(&node) > 0)
     invalidations.push_back({Kind::kEntry, node.parent->id, node.name, nullptr});
