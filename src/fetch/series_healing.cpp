@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// The part of SeriesDownload that looks at what is missing, and fetches it image by image where
+// that may do what a stream of the whole series does not. On the strand, but for what says so.
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "fetch/series_download.h"
+#include "tciafs/fetch/limits.h"
+#include "tciafs/util/log.h"
+
+namespace tciafs::fetch {
+namespace {
+
+// What a single image met that every other would meet too.
+bool EndsHealing(const SinkOutcome& outcome) {
+  switch (outcome.status.error().code) {
+    case Errc::kTimedOut:
+    case Errc::kPermission:
+    case Errc::kUnauthenticated:
+    case Errc::kUnreachable:
+    case Errc::kOffline:
+    case Errc::kNoSpace:
+      return true;
+    default:
+      return outcome.ours && outcome.status.error().code != Errc::kCorrupt;
+  }
+}
+
+}  // namespace
+
+bool SeriesDownload::NearlyComplete() const {
+  const int64_t announced = intake_.plan.version.image_count;
+  if (announced <= 0) return false;
+  const auto known = core_->cache.Known(key(), intake_.plan.version);
+  const int64_t cached = std::count_if(known.begin(), known.end(),
+                                       [](const auto& instance) { return instance.cached; });
+  return cached > 0 && announced - cached <= std::max<int64_t>(1, announced / kNearlyCompleteShare);
+}
+
+// A whole stream was had, and had none of what is wanted: single images may do better, and cost
+// little.
+bool SeriesDownload::OnlyLeftOutWanted() const {
+  MutexLock lock(mutex_);
+  const auto wanted = waiters_.Wanted();
+  return !wanted.empty() && wanted.size() <= kSinglesMax && !waiters_.Contains(source::SopUid()) &&
+         std::all_of(wanted.begin(), wanted.end(), [this](const auto& sop) {
+           return core_->failures.LeftOut(key(), sop, intake_.plan.version);
+         });
+}
+
+// Takes back what its MD5 or its size proves wrong; it counts as missing and as wanted.
+void SeriesDownload::Assess() {
+  const auto known = core_->cache.Known(key(), intake_.plan.version);
+  {
+    MutexLock turn(intake_.turn);
+    findings_ = intake_.ledger.Assess(known);
+    for (const auto& sop : findings_.damaged) {
+      LogWarning("series {}: instance {} is not intact and is fetched again", key().series.text(),
+                 sop.text());
+      const auto status = intake_.writer->Withdraw(sop);
+      if (!status) LogError("withdrawing instance {}: {}", sop.text(), status.error().message);
+    }
+  }
+  for (const auto& sop : findings_.damaged) OnWithdrawn(sop);
+}
+
+void SeriesDownload::Heal() {
+  if (singles_under_way_ == 0 && EndedByCancel()) return;
+  while (!fatal_error_ && singles_under_way_ < kSinglesAtOnce) {
+    std::optional<source::SopUid> sop;
+    {
+      MutexLock lock(mutex_);
+      sop = NextSingle();
+      if (sop) {
+        phase_ = Phase::kHealing;
+        tried_singly_.insert(*sop);
+      }
+    }
+    if (!sop) break;
+    FetchSingle(*sop);
+  }
+  if (singles_under_way_ > 0) return;
+  fatal_error_ ? Finish(*fatal_error_) : Conclude();
+}
+
+void SeriesDownload::FetchSingle(const source::SopUid& sop) {
+  ++singles_under_way_;
+  auto sink = std::make_shared<InstanceSink>(shared_from_this(), sop);
+  {
+    MutexLock lock(mutex_);
+    sinks_.push_back(sink);
+  }
+  source_.FetchInstance(Query(), sop, stop_.get_token(), std::move(sink));
+}
+
+void SeriesDownload::AfterSingle(const SinkOutcome& outcome) {
+  --singles_under_way_;
+  bool arrived = false;
+  {
+    MutexLock lock(mutex_);
+    arrived = published_.contains(*outcome.only);
+  }
+  // What was here once the archive can deliver, whatever it says now.
+  const bool denied = outcome.status ? !arrived : outcome.status.error().code == Errc::kNotFound;
+  if (denied && !core_->cache.Known(key(), intake_.plan.version, *outcome.only))
+    denied_.insert(*outcome.only);
+  if (!outcome.status) {
+    single_errors_.insert_or_assign(*outcome.only, outcome.status.error());
+    if (EndsHealing(outcome)) fatal_error_ = outcome.status.error();
+  }
+  Heal();
+}
+
+// Null when the budget is spent or all have been tried.
+std::optional<source::SopUid> SeriesDownload::NextSingle() const {
+  if (cancelled_ || tried_singly_.size() >= kSinglesMax) return std::nullopt;
+  for (const auto& sop : withdrawn_)
+    if (!tried_singly_.contains(sop)) return sop;
+  for (const auto& sop : waiters_.Wanted())
+    if (!tried_singly_.contains(sop)) return sop;
+  return std::nullopt;
+}
+
+// Something is missing that no stream is known to lack.
+bool SeriesDownload::StreamMayBringMore() const {
+  if (waiters_.Contains(source::SopUid())) return true;
+  for (const auto& sop : waiters_.Wanted())
+    if (!Hopeless(sop)) return true;
+  for (const auto& sop : withdrawn_)
+    if (!Hopeless(sop)) return true;
+  return false;
+}
+
+// A whole stream lacked it, here or in an earlier download, and the single image is not to be had
+// either.
+bool SeriesDownload::Hopeless(const source::SopUid& sop) const {
+  if (!tried_singly_.contains(sop)) return false;
+  return (began_nearly_complete_ && denied_.contains(sop)) ||
+         core_->failures.LeftOut(key(), sop, intake_.plan.version);
+}
+
+Error SeriesDownload::WhyMissing(const source::SopUid& sop) const {
+  constexpr const char* kNotDelivered = "the archive did not deliver this instance";
+  if (const auto single = single_errors_.find(sop); single != single_errors_.end())
+    return Error{Errc::kUnavailable, fmt::format("{}: {}", kNotDelivered, single->second.message)};
+  if (stream_error_) return stream_error_->Within(kNotDelivered);
+  return Error{Errc::kUnavailable, kNotDelivered};
+}
+
+}  // namespace tciafs::fetch
