@@ -13,7 +13,28 @@
 namespace tciafs::catalog {
 namespace {
 
-class Concurrency : public CatalogFixture {};
+class Concurrency : public CatalogFixture {
+ protected:
+  // A catalog on threads and a clock of its own; null if it cannot be opened.
+  struct Opened {
+    explicit Opened(size_t threads) : pool("test", threads) {}
+    WorkerPool pool;
+    TimerThread timers;
+    const SystemClock clock;
+    std::unique_ptr<Catalog> catalog;
+  };
+  std::unique_ptr<Opened> Open(const std::string& directory, size_t threads) {
+    auto opened = std::make_unique<Opened>(threads);
+    auto store = CatalogStore::Open(directory);
+    EXPECT_TRUE(store);
+    if (!store) return opened;
+    auto catalog =
+        OpenCatalog(options_, *store, {&archive()}, opened->clock, opened->pool, opened->timers);
+    EXPECT_TRUE(catalog);
+    if (catalog) opened->catalog = std::move(*catalog);
+    return opened;
+  }
+};
 
 TEST_F(Concurrency, EverybodyIsAnsweredOnce) {
   constexpr int kThreads = 4, kCalls = 150;
@@ -21,16 +42,11 @@ TEST_F(Concurrency, EverybodyIsAnsweredOnce) {
   Close();
   std::atomic<int> answers = 0;
   {
-    WorkerPool pool("test", 3);
-    TimerThread timers;
-    const SystemClock clock;
-    auto store = CatalogStore::Open(directory_.path());
-    ASSERT_TRUE(store);
     options_.bulk_patience_ms = 1;
     options_.ttl_ms = 20;  // so that renewals go on all the time
-    auto catalog = OpenCatalog(options_, *store, {&archive()}, clock, pool, timers);
-    ASSERT_TRUE(catalog);
-    (*catalog)->OnChange([](const Change&) {});
+    const auto opened = Open(directory_.path(), 3);
+    ASSERT_TRUE(opened->catalog);
+    opened->catalog->OnChange([](const Change&) {});
     std::vector<std::thread> threads;
     for (int t = 0; t < kThreads; ++t) {
       threads.emplace_back([&, t] {
@@ -44,33 +60,33 @@ TEST_F(Concurrency, EverybodyIsAnsweredOnce) {
           const auto count = [&](const auto&) { ++answers; };
           switch (random() % 6) {
             case 0:
-              (*catalog)->List({}, stop.get_token(), count);
+              opened->catalog->List({}, stop.get_token(), count);
               break;
             case 1:
-              (*catalog)->List(c_, stop.get_token(), count);
+              opened->catalog->List(c_, stop.get_token(), count);
               break;
             case 2:
-              (*catalog)->List(patient, stop.get_token(), count);
+              opened->catalog->List(patient, stop.get_token(), count);
               break;
             case 3:
-              (*catalog)->Lookup(study, series, stop.get_token(), count);
+              opened->catalog->Lookup(study, series, stop.get_token(), count);
               break;
             case 4:
-              (*catalog)->List(study.Child(series, 0), stop.get_token(), count);
+              opened->catalog->List(study.Child(series, 0), stop.get_token(), count);
               break;
             case 5:
-              (*catalog)->Refresh(patient, stop.get_token(), count);
+              opened->catalog->Refresh(patient, stop.get_token(), count);
               break;
           }
           if (i % 5 == 0) stop.request_stop();
-          (void)(*catalog)->Series(study.Child(series, 0));
-          (void)(*catalog)->Health();
-          (void)(*catalog)->LastError(patient);
+          (void)opened->catalog->Series(study.Child(series, 0));
+          (void)opened->catalog->Health();
+          (void)opened->catalog->LastError(patient);
         }
       });
     }
     for (auto& thread : threads) thread.join();
-    catalog->reset();  // answers whoever still waits
+    opened->catalog.reset();  // answers whoever still waits
     EXPECT_EQ(answers, kThreads * kCalls);
   }
 }
@@ -81,20 +97,15 @@ TEST_F(Concurrency, ANameThatArrivesWhileItIsLookedUpIsThere) {
   Close();
   for (int round = 0; round < 100; ++round) {
     const testing::TempDirectory directory;
-    WorkerPool pool("test", 2);
-    TimerThread timers;
-    const SystemClock clock;
-    auto store = CatalogStore::Open(directory.path());
-    ASSERT_TRUE(store);
-    auto catalog = OpenCatalog(options_, *store, {&archive()}, clock, pool, timers);
-    ASSERT_TRUE(catalog);
+    const auto opened = Open(directory.path(), 2);
+    ASSERT_TRUE(opened->catalog);
     std::atomic<int> absent = 0;
-    (*catalog)->List({}, {}, [](const auto&) {});
+    opened->catalog->List({}, {}, [](const auto&) {});
     for (int i = 0; i < 50; ++i)
-      (*catalog)->Lookup({}, "C", {}, [&](const Result<LookupAnswer>& answer) {
+      opened->catalog->Lookup({}, "C", {}, [&](const Result<LookupAnswer>& answer) {
         if (!answer && answer.error().code == Errc::kNotFound) ++absent;
       });
-    catalog->reset();
+    opened->catalog.reset();
     EXPECT_EQ(absent, 0) << round;
   }
 }
@@ -104,17 +115,12 @@ TEST_F(Concurrency, EndsWhileABulkIsStored) {
   archive().SetBulk(10);
   Close();
   for (int round = 0; round < 5; ++round) {
-    WorkerPool pool("test", 3);
-    TimerThread timers;
-    const SystemClock clock;
-    auto store = CatalogStore::Open(directory_.path());
-    ASSERT_TRUE(store);
-    auto catalog = OpenCatalog(options_, *store, {&archive()}, clock, pool, timers);
-    ASSERT_TRUE(catalog);
+    const auto opened = Open(directory_.path(), 3);
+    ASSERT_TRUE(opened->catalog);
     std::atomic<int> answers = 0;
     for (int p = 0; p < 5; ++p)
-      (*catalog)->List(c_.Child(PatientName(p), 0), {}, [&](const auto&) { ++answers; });
-    catalog->reset();
+      opened->catalog->List(c_.Child(PatientName(p), 0), {}, [&](const auto&) { ++answers; });
+    opened->catalog.reset();
     EXPECT_EQ(answers, 5);
   }
 }

@@ -144,6 +144,16 @@ class GuardedSourceTest : public ::testing::Test {
   }
   // Answers where there is one, else nullopt.
   using Outcome = std::shared_ptr<std::optional<Status>>;
+  // One question has failed, and so has the first that was to find out; another waits.
+  Outcome AskAnotherAfterAFailure() {
+    Make({});
+    const auto first = Ask("A");
+    server_->Give("A", Dead());
+    const auto waiting = Ask("B");
+    Pass(0);
+    EXPECT_TRUE(server_->Give("collections", Dead()));
+    return waiting;
+  }
   Outcome Ask(const std::string& collection, std::stop_token stop = {}) {
     auto outcome = std::make_shared<std::optional<Status>>();
     source_->ListPatients(CollectionId(collection), std::move(stop), [outcome](const auto& answer) {
@@ -210,12 +220,7 @@ TEST_F(GuardedSourceTest, OneBadObjectCondemnsNobody) {
 }
 
 TEST_F(GuardedSourceTest, AServerThatStumblesOnceMoreIsNotCondemned) {
-  Make({});
-  const auto first = Ask("A");
-  server_->Give("A", Dead());
-  const auto waiting = Ask("B");
-  Pass(0);
-  ASSERT_TRUE(server_->Give("collections", Dead()));
+  const auto waiting = AskAnotherAfterAFailure();
   EXPECT_EQ(state(), State::kFailing);
   EXPECT_FALSE(*waiting);
   Pass(499);
@@ -227,12 +232,7 @@ TEST_F(GuardedSourceTest, AServerThatStumblesOnceMoreIsNotCondemned) {
 }
 
 TEST_F(GuardedSourceTest, AServerThatFailsTheSecondQuestionTooIsCondemned) {
-  Make({});
-  const auto first = Ask("A");
-  server_->Give("A", Dead());
-  const auto waiting = Ask("B");
-  Pass(0);
-  ASSERT_TRUE(server_->Give("collections", Dead()));
+  const auto waiting = AskAnotherAfterAFailure();
   Pass(500);
   ASSERT_TRUE(server_->Give("collections", Dead()));
   EXPECT_EQ(state(), State::kOffline);
