@@ -35,6 +35,8 @@ Result<std::unique_ptr<SeriesWriter>> DiskBlockCache::BeginSeries(const SeriesPl
     status = ReserveFor(plan, *fetch);
     if (!status && status.error().code == Errc::kNoSpace) return Fail(std::move(status).error());
     if (status) status = StartOnDisk(*fetch);
+    if (!status && !BlamesDisk(status.error()))
+      return Fail(Errc::kInternal, std::move(status).error().message);
     if (!status) NoteDiskFailure(status.error());
   }
   return std::make_unique<DiskSeriesWriter>(fetch);  // without the disk: in memory

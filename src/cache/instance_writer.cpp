@@ -92,6 +92,8 @@ Status DiskInstanceWriter::WriteBlockToDisk() {
   const int64_t more = OnDiskBytes(end) - OnDiskBytes(claimed_bytes_);
   if (more > 0) {
     const Status claimed = fetch_->cache.Claim(more, *fetch_);
+    if (!claimed && !BlamesDisk(claimed.error()))
+      return Fail(Errc::kInternal, claimed.error().message);
     if (!claimed && claimed.error().code != Errc::kNoSpace) {  // what was to be evicted cannot be
       fetch_->cache.NoteDiskFailure(claimed.error());
       return MoveToMemory();

@@ -224,6 +224,7 @@ bool DiskBlockCache::DiskUsable() const {
 }
 
 void DiskBlockCache::NoteDiskFailure(const Error& error) {
+  if (!BlamesDisk(error)) return;
   {
     MutexLock lock(mutex_);
     disk_retry_ms_ = clock_.MonotonicMs() + kDiskRetryMs;

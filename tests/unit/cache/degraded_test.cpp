@@ -77,6 +77,22 @@ TEST_F(CacheDegraded, EachWayOfFailingLeadsToMemory) {
   ExpectAccountsRight();
 }
 
+// In memory every instance takes a descriptor, for as long as the disk is thought to fail.
+TEST_F(CacheDegraded, WantOfDescriptorsIsNoFailureOfTheDisk) {
+  faults_.error_number = EMFILE;
+  for (auto* fault : {&faults_.creates_fail, &faults_.directories_fail}) {
+    *fault = true;
+    const Status filled = Fill("series", 1, 5000);
+    ASSERT_FALSE(filled);
+    EXPECT_EQ(filled.error().code, Errc::kInternal) << filled.error().message;
+    EXPECT_FALSE(cache_->usage().degraded);
+    *fault = false;
+    ASSERT_TRUE(Fill("after", 1, 5000));
+    ASSERT_TRUE(cache_->Verified(Key("after"), Version("", 1)));
+    ExpectAccountsRight();
+  }
+}
+
 TEST_F(CacheDegraded, MemoryTakesABoundedNumberOfDescriptors) {
   const auto descriptors = [] {
     const std::filesystem::directory_iterator all("/proc/self/fd");
