@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/completion.h"
 #include "cli/mount_command.h"
 #include "cli/mount_helper.h"
 #include "cli/option_table.h"
@@ -123,13 +124,20 @@ int Main(int argc, char** argv) {
   CLI::App* mount =
       app.add_subcommand("mount", "Mount the archive; returns when the mount answers");
   AddMountOptions(*mount, mount_arguments);
-  std::string umount_mountpoint;
+  UmountRequest umount_request;
   CLI::App* umount =
       app.add_subcommand("umount", "Unmount, wait for the end; cleans up dead mounts too");
-  umount->add_option("MOUNTPOINT", umount_mountpoint, "where it is mounted")
+  umount->add_option("MOUNTPOINT", umount_request.mountpoint, "where it is mounted")
       ->required()
       ->option_text(" ");
+  umount->add_flag("--dead", umount_request.only_dead,
+                   "only clean up after a process that died; leave a mount that works alone");
 
+  if (argc > 1 && std::string_view(argv[1]) == kCompleteCommand) {
+    for (const std::string& offer : Complete(app, {argv + 2, argv + argc}))
+      std::printf("%s\n", offer.c_str());
+    return static_cast<int>(ExitCode::kDone);
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& asked) {  // --help, --version
@@ -144,7 +152,7 @@ int Main(int argc, char** argv) {
   if (mount->parsed())
     return static_cast<int>(MountWith(mount_arguments.mountpoint, ToSettings(mount_arguments),
                                       mount_arguments.words, false));
-  return static_cast<int>(RunUmount(umount_mountpoint, ThisProcess()));
+  return static_cast<int>(RunUmount(umount_request, ThisProcess()));
 }
 
 }  // namespace tciafs::cli

@@ -15,7 +15,12 @@ namespace tciafs::cli {
 // when it has ended. Prints its own messages.
 ExitCode RunMount(MountSettings settings, const Caller& caller);
 
+struct UmountRequest {
+  std::string mountpoint;
+  bool only_dead = false;  // a mount that works is left alone, and so is a directory without one
+};
+
 // Waits until the daemon has gone. A mount in use is detached by asking its daemon to end.
-ExitCode RunUmount(const std::string& mountpoint, const Caller& caller);
+ExitCode RunUmount(const UmountRequest& request, const Caller& caller);
 
 }  // namespace tciafs::cli

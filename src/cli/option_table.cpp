@@ -37,7 +37,7 @@ constexpr OptionSpec kOptions[] = {
     {"gid", "N", "yours", "group shown for every file"},
     {"umask", "OCTAL", "022", "permission bits taken away"},
     {"foreground", "", "", "stay in the foreground and log to standard error", false, "-f"},
-    {"log-level", "LEVEL", "info", "debug, info, warning or error"},
+    {"log-level", "debug|info|warning|error", "info", "how much is logged"},
     {"log-file", "FILE", "syslog; in the foreground standard error", "append the log to this file"},
 };
 

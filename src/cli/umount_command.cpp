@@ -63,10 +63,20 @@ Outcome<void> Unmount(const std::string& path, const Caller& caller) {
   return {};
 }
 
+// What a service does when it has ended, however that was: somebody else's mount may be there.
+Outcome<void> UnmountDead(const std::string& path, const Caller& caller) {
+  const std::string mountpoint = ResolveMountpoint(path);
+  if (!FindMount(mountpoint) || !IsDead(mountpoint)) return {};
+  const int failed = DetachMount(mountpoint, caller.uid, true);
+  if (failed != 0) return FailWith(ExitCode::kFailed, mountpoint + ": " + SystemErrorText(failed));
+  return {};
+}
+
 }  // namespace
 
-ExitCode RunUmount(const std::string& mountpoint, const Caller& caller) {
-  const auto unmounted = Unmount(mountpoint, caller);
+ExitCode RunUmount(const UmountRequest& request, const Caller& caller) {
+  const auto unmounted = request.only_dead ? UnmountDead(request.mountpoint, caller)
+                                           : Unmount(request.mountpoint, caller);
   if (unmounted) return ExitCode::kDone;
   std::fprintf(stderr, "tciafs: %s\n", unmounted.error().message.c_str());
   return unmounted.error().code;

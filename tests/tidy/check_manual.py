@@ -13,7 +13,8 @@ def plain(roff):
 
 
 def options_in_help(text):
-    return set(re.findall(r"(?<![\w-])--([a-z][a-z-]+)", text))
+    """Those it lists; a description may name another's."""
+    return set(re.findall(r"^ +(?:-\w,)?--([a-z][a-z-]+)", text, re.MULTILINE))
 
 
 def options_in_page(roff):
@@ -22,9 +23,21 @@ def options_in_page(roff):
     return {option for entry in entries for option in re.findall(r"--([a-z][a-z-]+)", entry)}
 
 
+def options_named(roff):
+    """Those the page speaks of at all."""
+    return set(re.findall(r"(?<![\w-])--([a-z][a-z-]+)", plain(roff)))
+
+
 def subcommands_in_help(text):
-    listed = text.split("Subcommands:", 1)[-1]
+    listed = text.partition("Subcommands:")[2]
     return set(re.findall(r"^  ([a-z]+) ", listed, re.MULTILINE))
+
+
+def commands(help_of, words=()):
+    """Every subcommand with its own, as tuples of words."""
+    for name in sorted(subcommands_in_help(help_of(*words))):
+        yield (*words, name)
+        yield from commands(help_of, (*words, name))
 
 
 def check(root, program):
@@ -39,15 +52,19 @@ def check(root, program):
     def help_of(*words):
         return subprocess.run([program, *words, "--help"], capture_output=True, text=True,
                               timeout=30, check=True).stdout
-    told = options_in_help(help_of("mount")) - {"help", "help-all"}
+    told = {words: options_in_help(help_of(*words)) - {"help", "help-all"}
+            for words in commands(help_of)}
     written = options_in_page(main_page) - {"help", "version"}
-    for option in sorted(told - written):
+    for option in sorted(told[("mount",)] - written):
         problems.append(f"--{option} is in --help but has no entry in tciafs.1")
-    for option in sorted(written - told):
+    for option in sorted(written - set().union(*told.values())):
         problems.append(f"--{option} has an entry in tciafs.1 but is not in --help")
-    for subcommand in sorted(subcommands_in_help(help_of())):
-        if f"tciafs {subcommand}" not in plain(main_page).replace("\n", " "):
-            problems.append(f"tciafs.1 does not tell of 'tciafs {subcommand}'")
+    for words, options in told.items():
+        command = " ".join(("tciafs", *words))
+        if command not in plain(main_page).replace("\n", " "):
+            problems.append(f"tciafs.1 does not tell of '{command}'")
+        for option in sorted(options - options_named(main_page)):
+            problems.append(f"tciafs.1 does not tell of --{option} of '{command}'")
     return problems
 
 

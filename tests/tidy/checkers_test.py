@@ -69,8 +69,14 @@ class Manual(unittest.TestCase):
     def test_options(self):
         self.assertEqual(check_manual.options_in_help("  -f,--foreground  stay\n  --api auto\n"),
                          {"foreground", "api"})
+        self.assertEqual(check_manual.options_in_help("  --api auto   as with --server\n"), {"api"})
         self.assertEqual(check_manual.options_in_page(".TP\n\\fB\\-\\-cache\\-dir\\fR DIR\ntext --other\n"),
                          {"cache-dir"})
+
+    def test_subcommands(self):
+        texts = {(): "Subcommands:\n  cache  x\n  mount  x\n", ("cache",): "Subcommands:\n  list  x\n"}
+        self.assertEqual(list(check_manual.commands(lambda *words: texts.get(words, "  --x  y\n"))),
+                         [("cache",), ("cache", "list"), ("mount",)])
 
 
 class Promises(unittest.TestCase):
