@@ -100,6 +100,8 @@ class Daemon(harness.MountCase):
         for directory in ("/run/tciafs", os.path.join(self.directory, "tciafs")):
             for name in os.listdir(directory) if os.path.isdir(directory) else ():
                 record = os.path.join(directory, name)
+                if not name.endswith(".mount"):
+                    continue
                 with open(record, encoding="utf-8") as file:
                     ours = file.read().splitlines()[2:] == [mountpoint]
                 if ours:
