@@ -37,12 +37,12 @@ SeriesDownload::SeriesDownload(std::shared_ptr<FetchCore> core, source::Source& 
 SeriesDownload::Joined SeriesDownload::Join(const WaiterPtr& waiter, bool not_in_cache) {
   MutexLock lock(mutex_);
   if (cancelled_ || phase_ == Phase::kEnded) return Joined::kClosed;
-  if (!not_in_cache) {
+  if (!not_in_cache && !waiter->for_series()) {
     const bool arrived =
         waiter->sop.empty() ? !published_.empty() : published_.contains(waiter->sop);
     if (arrived) return Joined::kPublished;
   }
-  published_.erase(waiter->sop);
+  if (!waiter->for_series()) published_.erase(waiter->sop);
   waiters_.Add(waiter);
   ++interest_;
   last_interest_ms_ = core_->clock.MonotonicMs();
@@ -57,7 +57,7 @@ void SeriesDownload::Leave(const WaiterPtr& waiter) {
     last_interest_ms_ = core_->clock.MonotonicMs();
     if (waiters_.size() == 0) lonely_since = interest_;
   }
-  waiter->done(Fail(Errc::kCancelled, "the read was interrupted"));
+  waiter->Refuse({Errc::kCancelled, "the read was interrupted"});
   if (lonely_since)
     After(core_->options.linger_ms, [this, then = *lonely_since] { LingerOver(then); });
 }
@@ -112,7 +112,7 @@ bool SeriesDownload::MarkCancelled(const Error& error) {
 
 void SeriesDownload::LetGo(const std::vector<WaiterPtr>& unserved, const Error& error) {
   stop_.request_stop();
-  AnswerAll(unserved, Fail(error));
+  RefuseAll(unserved, error);
   Run([this] {
     bool idle = false;
     {
@@ -166,6 +166,7 @@ void SeriesDownload::OnPublished(const source::SopUid& sop, const InstancePtr& f
     MutexLock lock(mutex_);
     published_.insert(sop);
     withdrawn_.erase(sop);
+    lacking_.erase(sop);
     served = waiters_.Take(sop);
     served_by_any = waiters_.Take(source::SopUid());
     if (!served.empty() || !served_by_any.empty()) last_interest_ms_ = core_->clock.MonotonicMs();
@@ -321,6 +322,8 @@ void SeriesDownload::AfterStream(const SinkOutcome& outcome) {
 void SeriesDownload::Conclude() {
   if (EndedByCancel()) return;
   Assess();
+  MarkVerifiedIfComplete();
+  if (ListingMayHelp()) return List();
   const bool stream_again = !streams_given_up_ && whole_streams_ < kWholeStreamsMax;
   // Right in number but not in sum: confirmed by their MD5 sums, or by a second delivery.
   const bool unconfirmed = delivered_a_stream_ && findings_.drifted && !findings_.all_sums;
@@ -328,12 +331,12 @@ void SeriesDownload::Conclude() {
   const bool nothing_lacks = findings_.complete && intake_.plan.version.image_count >= 0;
   std::vector<WaiterPtr> unserved;
   enum class Next { kHeal, kStream, kEnd } next = Next::kEnd;
-  MarkVerifiedIfComplete();
   {
     MutexLock lock(mutex_);
     if (NextSingle()) {
       next = Next::kHeal;
-    } else if (stream_again && (unconfirmed || (StreamMayBringMore() && !nothing_lacks))) {
+    } else if (stream_again &&
+               (unconfirmed || (StreamMayBringMore() && !nothing_lacks) || SeriesNeedsStream())) {
       next = Next::kStream;
     } else {
       phase_ = Phase::kEnded;
@@ -351,10 +354,12 @@ void SeriesDownload::Conclude() {
 void SeriesDownload::MarkVerifiedIfComplete() {
   const auto& version = intake_.plan.version;
   const bool announced = version.image_count >= 0 && version.total_bytes >= 0;
-  if (!findings_.complete || (!announced && !delivered_a_stream_)) return;
-  MutexLock turn(intake_.turn);
-  const auto status = intake_.writer->MarkVerified();
-  if (!status) LogWarning("series {}: {}", key().series.text(), status.error().message);
+  if (findings_.complete && (announced || delivered_a_stream_)) {
+    MutexLock turn(intake_.turn);
+    const auto status = intake_.writer->MarkVerified();
+    if (!status) LogWarning("series {}: {}", key().series.text(), status.error().message);
+  }
+  verified_ = core_->cache.Verified(key(), version);
 }
 
 void SeriesDownload::Finish(const Error& error) {
@@ -377,34 +382,25 @@ void SeriesDownload::Close(std::vector<WaiterPtr> unserved, const std::optional<
     writer = std::move(intake_.writer);
   }
   writer.reset();
+  std::optional<SeriesOutcome> outcome;
   if (!error) {
-    core_->failures.Forget(key(), source::SopUid());
-    std::unordered_set<source::SopUid> missing;
-    std::unordered_set<source::SopUid> left_out;
-    {
-      MutexLock lock(mutex_);
-      missing = withdrawn_;
-      for (const auto& waiter : unserved) missing.insert(waiter->sop);
-      missing.erase(source::SopUid());
-      for (const auto& sop : missing)
-        if (delivered_a_stream_ || Hopeless(sop)) left_out.insert(sop);
-    }
-    const auto& version = intake_.plan.version;
-    for (const auto& sop : missing) {
-      if (left_out.contains(sop))
-        core_->failures.RememberLeftOut(key(), sop, version, WhyMissing(sop));
-      else
-        core_->failures.Remember(key(), sop, version, WhyMissing(sop));
-      LogWarning("series {}: instance {}: {}", key().series.text(), sop.text(),
-                 WhyMissing(sop).message);
-    }
+    RememberMissing(unserved);
+    const bool wanted = std::any_of(unserved.begin(), unserved.end(),
+                                    [](const auto& waiter) { return waiter->for_series(); });
+    if (wanted) outcome = Outcome();
   } else if (IsRefusedUnasked(error->code)) {
     LogDebug("series {}: {}", key().series.text(), error->message);
   } else if (error->code != Errc::kCancelled && error->code != Errc::kStale) {
     LogWarning("series {}: {}", key().series.text(), error->message);
   }
   on_end_(shared_from_this());
-  for (const auto& waiter : unserved) waiter->done(Fail(error ? *error : WhyMissing(waiter->sop)));
+  for (const auto& waiter : unserved) {
+    if (outcome && waiter->for_series()) {
+      waiter->series_done(*outcome);
+    } else {
+      waiter->Refuse(error ? *error : WhyMissing(waiter->sop));
+    }
+  }
 }
 
 // If Cancel was called: the waiters have had their answers. True when there is nothing more to do.

@@ -9,9 +9,10 @@
 //
 // opening reserves the space and serves what is here already (or goes back into the queue, where
 // the space other downloads hold is lacking); pausing waits to try again (the cache is busy, a
-// stream broke); healing fetches single images for what is wanted and missing. Steps run one after
-// the other on a strand, and only they change the phase. Instances arrive beside them, on the
-// sources' threads, and wake their waiters at once.
+// stream broke); healing fetches single images for what is wanted and missing (where the series is
+// wanted: of what the archive lists, which it is asked for once a stream left something out). Steps
+// run one after the other on a strand, and only they change the phase. Instances arrive beside
+// them, on the sources' threads, and wake their waiters at once.
 //
 // Thread-safe. Owned by shared_ptr: by the fetcher's table until it ends, and by its sinks, steps
 // and timers. The mutex is never held across a callback or a call into another layer.
@@ -86,10 +87,13 @@ class SeriesDownload final : public SinkOwner, public std::enable_shared_from_th
   bool ServeFromCache();
   bool NearlyComplete() const;
   bool OnlyLeftOutWanted() const;
+  bool ListingMayHelp() const;
   bool CouldFitAlone() const;
   void Pause(int64_t delay_ms, Step next);
   void Stream();
   void AfterStream(const SinkOutcome& outcome);
+  void List();
+  void AfterListing(const Result<std::vector<source::InstanceListing>>& listings);
   void Heal();
   void FetchSingle(const source::SopUid& sop);
   void AfterSingle(const SinkOutcome& outcome);
@@ -98,6 +102,9 @@ class SeriesDownload final : public SinkOwner, public std::enable_shared_from_th
   void Assess();
   void Finish(const Error& error);
   void Close(std::vector<WaiterPtr> unserved, const std::optional<Error>& error);
+  void RememberMissing(const std::vector<WaiterPtr>& unserved);
+  SeriesOutcome Outcome() const;
+  std::string WhyNotVerified(const SeriesOutcome& outcome) const;
   void LingerOver(uint64_t interest_then);
   bool EndedByCancel();
   bool MarkCancelled(const Error& error) TCIAFS_REQUIRES(mutex_);
@@ -109,6 +116,7 @@ class SeriesDownload final : public SinkOwner, public std::enable_shared_from_th
   Error WhyMissing(const source::SopUid& sop) const;
   std::optional<source::SopUid> NextSingle() const TCIAFS_REQUIRES(mutex_);
   bool StreamMayBringMore() const TCIAFS_REQUIRES(mutex_);
+  bool SeriesNeedsStream() const TCIAFS_REQUIRES(mutex_);
   bool Hopeless(const source::SopUid& sop) const TCIAFS_REQUIRES(mutex_);
 
   const std::shared_ptr<FetchCore> core_;
@@ -129,6 +137,8 @@ class SeriesDownload final : public SinkOwner, public std::enable_shared_from_th
   bool streams_given_up_ = false;
   bool delivered_a_stream_ = false;
   bool began_nearly_complete_ = false;
+  bool listed_ = false;  // the archive was asked which instances there are
+  bool verified_ = false;
   size_t singles_under_way_ = 0;
   Ledger::Findings findings_;
   std::optional<Error> stream_error_;
@@ -142,6 +152,7 @@ class SeriesDownload final : public SinkOwner, public std::enable_shared_from_th
   std::optional<Error> cancelled_ TCIAFS_GUARDED_BY(mutex_);
   std::unordered_set<source::SopUid> published_ TCIAFS_GUARDED_BY(mutex_);
   std::unordered_set<source::SopUid> withdrawn_ TCIAFS_GUARDED_BY(mutex_);  // to be replaced
+  std::unordered_set<source::SopUid> lacking_ TCIAFS_GUARDED_BY(mutex_);    // listed, never came
   std::unordered_set<source::SopUid> tried_singly_ TCIAFS_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<InstanceSink>> sinks_ TCIAFS_GUARDED_BY(mutex_);
   uint64_t interest_ TCIAFS_GUARDED_BY(mutex_) = 0;  // counts who asked for an instance of it

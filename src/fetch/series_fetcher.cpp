@@ -43,6 +43,8 @@ class SeriesFetcher final : public Fetcher {
 
   void Acquire(const SeriesTarget& target, const source::SopUid& sop, std::stop_token stop,
                Callback<InstancePtr> done) override;
+  void AcquireSeries(const SeriesTarget& target, std::stop_token stop,
+                     Callback<SeriesOutcome> done) override;
   std::string LastError(const cache::SeriesKey& key, const source::SopUid& sop) const override {
     return core_->failures.Text(key, sop);
   }
@@ -69,6 +71,11 @@ class SeriesFetcher final : public Fetcher {
     bool created = false;
   };
 
+  Status CheckTarget(const SeriesTarget& target, const std::stop_token& stop) const;
+  std::optional<SeriesOutcome> VerifiedOutcome(const cache::SeriesKey& key,
+                                               const source::SeriesVersion& version) const;
+  void Settle(Joining joining, const SeriesTarget& target, const WaiterPtr& waiter,
+              std::stop_token stop);
   InstancePtr OpenCached(const cache::SeriesKey& key, const source::SeriesVersion& version,
                          const source::SopUid& sop) const;
   void TouchDownload(const cache::SeriesKey& key);
@@ -103,9 +110,8 @@ class SeriesFetcher final : public Fetcher {
 void SeriesFetcher::Acquire(const SeriesTarget& target, const source::SopUid& sop,
                             std::stop_token stop, Callback<InstancePtr> done) {
   const Gate::Pass pass(core_->gate);  // without one: after Shutdown, only the cache answers
-  if (target.server >= sources_.size())
-    return done(Fail(Errc::kInvalidArgument, fmt::format("there is no server {}", target.server)));
-  if (stop.stop_requested()) return done(Fail(Errc::kCancelled, "the read was interrupted"));
+  if (auto status = CheckTarget(target, stop); !status)
+    return done(Fail(std::move(status).error()));
   const cache::SeriesKey key{sources_[target.server]->scope(), target.record.series};
   const auto waiter = std::make_shared<Waiter>(sop, std::move(done));
   for (bool not_in_cache = false;; not_in_cache = true) {
@@ -117,14 +123,60 @@ void SeriesFetcher::Acquire(const SeriesTarget& target, const source::SopUid& so
     }
     auto joining = Join(target, key, waiter, ended_then, not_in_cache);
     if (!joining) return waiter->done(Fail(std::move(joining).error()));
-    if (!joining->download) continue;
-    if (joining->superseded)
-      joining->superseded->Cancel(
-          Error{Errc::kStale, "the archive has a newer version of this series"});
-    WatchStop(joining->download, waiter, std::move(stop));
-    if (joining->created) StartNext(target.server);
-    return;
+    if (joining->download) return Settle(std::move(*joining), target, waiter, std::move(stop));
   }
+}
+
+void SeriesFetcher::AcquireSeries(const SeriesTarget& target, std::stop_token stop,
+                                  Callback<SeriesOutcome> done) {
+  const Gate::Pass pass(core_->gate);
+  if (auto status = CheckTarget(target, stop); !status)
+    return done(Fail(std::move(status).error()));
+  const cache::SeriesKey key{sources_[target.server]->scope(), target.record.series};
+  const auto waiter = std::make_shared<Waiter>(std::move(done));
+  for (bool not_in_cache = false;; not_in_cache = true) {
+    const uint64_t ended_then = EndedSoFar();
+    if (auto outcome = VerifiedOutcome(key, target.record.version))
+      return waiter->series_done(std::move(*outcome));
+    auto joining = Join(target, key, waiter, ended_then, not_in_cache);
+    if (!joining) return waiter->Refuse(joining.error());
+    if (joining->download) return Settle(std::move(*joining), target, waiter, std::move(stop));
+  }
+}
+
+Status SeriesFetcher::CheckTarget(const SeriesTarget& target, const std::stop_token& stop) const {
+  if (target.server >= sources_.size())
+    return Fail(Errc::kInvalidArgument, fmt::format("there is no server {}", target.server));
+  if (stop.stop_requested()) return Fail(Errc::kCancelled, "the read was interrupted");
+  return {};
+}
+
+// That it is wanted counts as a use: what was brought here a while ago is not to make room for the
+// next that is wanted with it.
+std::optional<SeriesOutcome> SeriesFetcher::VerifiedOutcome(
+    const cache::SeriesKey& key, const source::SeriesVersion& version) const {
+  if (!core_->cache.Verified(key, version)) return std::nullopt;
+  SeriesOutcome outcome;
+  bool used = false;
+  for (const auto& known : core_->cache.Known(key, version)) {
+    if (!known.cached) continue;
+    ++outcome.instances;
+    outcome.size_bytes += known.size_bytes;
+    if (!used) used = core_->cache.Open(key, version, known.sop).has_value();
+  }
+  outcome.verified = core_->cache.Verified(key, version);  // else that one was lost
+  if (!outcome.verified) return std::nullopt;
+  return outcome;
+}
+
+// The waiter has joined: what that brings with it, with no lock held.
+void SeriesFetcher::Settle(Joining joining, const SeriesTarget& target, const WaiterPtr& waiter,
+                           std::stop_token stop) {
+  if (joining.superseded)
+    joining.superseded->Cancel(
+        Error{Errc::kStale, "the archive has a newer version of this series"});
+  WatchStop(joining.download, waiter, std::move(stop));
+  if (joining.created) StartNext(target.server);
 }
 
 // A cache in trouble is no reason to fail what the archive can answer: any error is a miss.
@@ -160,8 +212,9 @@ Result<SeriesFetcher::Joining> SeriesFetcher::Join(const SeriesTarget& target,
   if (stopping_) return Fail(ShutDown());
   if (core_->waiters >= core_->options.waiters_max)
     return Fail(Errc::kUnavailable, "too many reads wait for downloads");
-  if (auto failure = core_->failures.Recall(key, waiter->sop, version, recovered_at_ms))
-    return Fail(std::move(*failure));
+  if (!waiter->for_series())
+    if (auto failure = core_->failures.Recall(key, waiter->sop, version, recovered_at_ms))
+      return Fail(std::move(*failure));
   const auto found = downloads_.find(key);
   DownloadPtr superseded;
   if (found != downloads_.end()) {

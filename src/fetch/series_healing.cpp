@@ -45,10 +45,48 @@ bool SeriesDownload::NearlyComplete() const {
 bool SeriesDownload::OnlyLeftOutWanted() const {
   MutexLock lock(mutex_);
   const auto wanted = waiters_.Wanted();
-  return !wanted.empty() && wanted.size() <= kSinglesMax && !waiters_.Contains(source::SopUid()) &&
+  return !wanted.empty() && wanted.size() <= kSinglesMax && !waiters_.WantSeries() &&
+         !waiters_.Contains(source::SopUid()) &&
          std::all_of(wanted.begin(), wanted.end(), [this](const auto& sop) {
            return core_->failures.LeftOut(key(), sop, intake_.plan.version);
          });
+}
+
+// The whole series is wanted, and so that which no reader has asked for.
+bool SeriesDownload::ListingMayHelp() const {
+  const int64_t announced = intake_.plan.version.image_count;
+  const bool lacks = announced < 0 || findings_.instances < announced;
+  if (listed_ || findings_.complete || !lacks) return false;
+  MutexLock lock(mutex_);
+  return waiters_.WantSeries();
+}
+
+void SeriesDownload::List() {
+  listed_ = true;
+  Enter(Phase::kHealing);
+  source_.ListInstances({Query()}, stop_.get_token(), [self = shared_from_this()](auto listings) {
+    self->Run(
+        [self = self.get(), listings = std::move(listings)] { self->AfterListing(listings); });
+  });
+}
+
+void SeriesDownload::AfterListing(const Result<std::vector<source::InstanceListing>>& listings) {
+  if (!listings) {
+    LogInfo("series {}: its instances could not be listed: {}", key().series.text(),
+            listings.error().message);
+    return Heal();
+  }
+  std::unordered_set<source::SopUid> lacking;
+  for (const auto& listing : *listings)
+    for (const auto& instance : listing.instances)
+      if (listing.series == key().series && !instance.sop.empty()) lacking.insert(instance.sop);
+  for (const auto& known : core_->cache.Known(key(), intake_.plan.version))
+    if (known.cached) lacking.erase(known.sop);
+  {
+    MutexLock lock(mutex_);
+    lacking_ = std::move(lacking);
+  }
+  Heal();
 }
 
 // Takes back what its MD5 or its size proves wrong; it counts as missing and as wanted.
@@ -121,7 +159,21 @@ std::optional<source::SopUid> SeriesDownload::NextSingle() const {
     if (!tried_singly_.contains(sop)) return sop;
   for (const auto& sop : waiters_.Wanted())
     if (!tried_singly_.contains(sop)) return sop;
+  if (!waiters_.WantSeries() || lacking_.size() > kSinglesMax) return std::nullopt;
+  for (const auto& sop : lacking_)
+    if (!tried_singly_.contains(sop)) return sop;
   return std::nullopt;
+}
+
+// A reader misses what it wants; who wants the series misses what is not verified: also what is
+// here already, of an earlier stream whose end did not come.
+bool SeriesDownload::SeriesNeedsStream() const {
+  if (!waiters_.WantSeries() || verified_) return false;
+  if (!delivered_a_stream_) return true;
+  const bool all_came = findings_.instances == intake_.plan.version.image_count;
+  if (findings_.complete || (all_came && findings_.all_sums)) return false;
+  return lacking_.empty() || std::any_of(lacking_.begin(), lacking_.end(),
+                                         [this](const auto& sop) { return !Hopeless(sop); });
 }
 
 // Something is missing that no stream is known to lack.
@@ -140,6 +192,70 @@ bool SeriesDownload::Hopeless(const source::SopUid& sop) const {
   if (!tried_singly_.contains(sop)) return false;
   return (began_nearly_complete_ && denied_.contains(sop)) ||
          core_->failures.LeftOut(key(), sop, intake_.plan.version);
+}
+
+// What is missing at the end, for those who ask again.
+void SeriesDownload::RememberMissing(const std::vector<WaiterPtr>& unserved) {
+  core_->failures.Forget(key(), source::SopUid());
+  std::unordered_set<source::SopUid> missing;
+  std::unordered_set<source::SopUid> left_out;
+  {
+    MutexLock lock(mutex_);
+    missing = withdrawn_;
+    if (lacking_.size() <= kMissingToldMax) missing.insert(lacking_.begin(), lacking_.end());
+    for (const auto& waiter : unserved) missing.insert(waiter->sop);
+    missing.erase(source::SopUid());
+    for (const auto& sop : missing)
+      if (delivered_a_stream_ || Hopeless(sop)) left_out.insert(sop);
+  }
+  const auto& version = intake_.plan.version;
+  for (const auto& sop : missing) {
+    if (left_out.contains(sop))
+      core_->failures.RememberLeftOut(key(), sop, version, WhyMissing(sop));
+    else
+      core_->failures.Remember(key(), sop, version, WhyMissing(sop));
+    LogWarning("series {}: instance {}: {}", key().series.text(), sop.text(),
+               WhyMissing(sop).message);
+  }
+}
+
+SeriesOutcome SeriesDownload::Outcome() const {
+  SeriesOutcome outcome;
+  outcome.verified = verified_;
+  outcome.instances = findings_.instances;
+  outcome.size_bytes = findings_.size_bytes;
+  if (verified_) return outcome;
+  std::vector<source::SopUid> missing;
+  {
+    MutexLock lock(mutex_);
+    missing.assign(withdrawn_.begin(), withdrawn_.end());
+    for (const auto& sop : lacking_)
+      if (!withdrawn_.contains(sop)) missing.push_back(sop);
+  }
+  std::sort(missing.begin(), missing.end());
+  if (missing.size() > kMissingToldMax) missing.resize(kMissingToldMax);
+  for (const auto& sop : missing) outcome.missing.push_back({sop, WhyMissing(sop).message});
+  outcome.reason = WhyNotVerified(outcome);
+  return outcome;
+}
+
+std::string SeriesDownload::WhyNotVerified(const SeriesOutcome& outcome) const {
+  const auto& announced = intake_.plan.version;
+  if (findings_.complete && outcome.instances > 0)
+    return "the cache could not keep all of it on its disk";
+  std::string why;
+  if (outcome.instances == 0) {
+    why = "the archive delivered no image of it";
+  } else if (announced.image_count >= 0 && outcome.instances != announced.image_count) {
+    why = fmt::format("{} of {} images are here", outcome.instances, announced.image_count);
+  } else if (announced.total_bytes >= 0 && outcome.size_bytes != announced.total_bytes) {
+    why = fmt::format("its images have {} bytes in all, {} were announced", outcome.size_bytes,
+                      announced.total_bytes);
+  } else {
+    why = "not all of it is intact";
+  }
+  if (!outcome.missing.empty()) return why + ": " + outcome.missing.front().reason;
+  return stream_error_ ? why + ": " + stream_error_->message : why;
 }
 
 Error SeriesDownload::WhyMissing(const source::SopUid& sop) const {

@@ -99,6 +99,8 @@ Ledger::Findings Ledger::Assess(const std::vector<cache::KnownInstance>& known) 
     bytes += instance.size_bytes;
     if (verdict == Md5Verdict::kMatches) ++confirmed;
   }
+  findings.instances = instances;
+  findings.size_bytes = bytes;
   findings.complete = findings.damaged.empty() && AddsUp(instances, bytes);
   findings.all_sums = findings.damaged.empty() && confirmed == instances;
   findings.drifted = instances_announced() && bytes_announced() &&

@@ -57,6 +57,8 @@ class Ledger {
     bool complete = false;                // what is cached is what was announced
     bool drifted = false;   // right number, other sum: a figure is wrong, or some instance is
     bool all_sums = false;  // every cached instance has its announced MD5
+    int64_t instances = 0;  // cached, without the damaged
+    int64_t size_bytes = 0;
   };
   // `known` is what the cache knows of this version. Disputes are settled by this: their instances
   // come back as damaged once.

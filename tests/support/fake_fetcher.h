@@ -36,6 +36,14 @@ class FakeFetcher final : public fetch::Fetcher {
       cancelled ? done(Fail(Errc::kCancelled, "stopped")) : done(serve(target, sop));
     });
   }
+  // Asked for on any thread; the answer may come later, through `done`.
+  std::function<void(const fetch::SeriesTarget&, std::stop_token,
+                     Callback<fetch::SeriesOutcome> done)>
+      serve_series;
+  void AcquireSeries(const fetch::SeriesTarget& target, std::stop_token stop,
+                     Callback<fetch::SeriesOutcome> done) override {
+    serve_series(target, std::move(stop), std::move(done));
+  }
   std::string LastError(const cache::SeriesKey& key, const source::SopUid& sop) const override {
     const auto found = errors.find({key, sop});
     return found != errors.end() ? found->second : "";

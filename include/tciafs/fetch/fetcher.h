@@ -4,7 +4,8 @@
 // Brings instances into the block cache: one stream per series however many readers, each reader
 // woken as soon as its instance has arrived whole. Verifies count, sum and MD5 sums; what a stream
 // left out or damaged is fetched as single images, then with the series once more, then reported
-// per instance.
+// per instance. Readers ask for instances; who wants all of a series asks for the series, and what
+// readers need not miss is then made up for too.
 //
 // This header is the seam towards vfs. fetch/series_fetcher.h makes the real one. Thread-safe.
 // Callbacks come exactly once, on any thread (also before the call returns), with no lock held.
@@ -41,6 +42,21 @@ struct DownloadStatus {
   int64_t streaming_ms = 0;  // since the stream under way began, which is what has been received in
 };
 
+// How the download of a whole series came to its end.
+struct SeriesOutcome {
+  struct Missing {
+    source::SopUid sop;
+    std::string reason;
+  };
+  // Count, sum and MD5 sums are as announced, and all of it is in the cache, on disk.
+  bool verified = false;
+  int64_t instances = 0;   // in the cache now
+  int64_t size_bytes = 0;  // of them
+  std::string reason;      // why it is not verified
+  // Which instances the archive lists and did not deliver, as far as it told; kMissingToldMax.
+  std::vector<Missing> missing;
+};
+
 class Fetcher {
  public:
   virtual ~Fetcher() = default;
@@ -53,6 +69,13 @@ class Fetcher {
   // here, or arrives first.
   virtual void Acquire(const SeriesTarget& target, const source::SopUid& sop, std::stop_token stop,
                        Callback<std::shared_ptr<cache::InstanceFile>> done) = 0;
+
+  // All of the series, verified: at once if it is, else when its download (the one readers share)
+  // has done what it could, which it is not ended early from while such a caller waits. What failed
+  // lately is asked for again. An error where the download could not come to an end; what arrived
+  // until then stays. A stop request is as with Acquire.
+  virtual void AcquireSeries(const SeriesTarget& target, std::stop_token stop,
+                             Callback<SeriesOutcome> done) = 0;
 
   // Why the last fetch of this instance (or, with an empty sop, of its series) failed; "" if it did
   // not.

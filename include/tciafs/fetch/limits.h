@@ -23,6 +23,9 @@ inline constexpr size_t kSinglesAtOnce = 2;
 // A series that lacks at most this share (and at least one) is completed by single images first.
 inline constexpr int64_t kNearlyCompleteShare = 16;
 
+// Of the instances a whole series lacks so many are named.
+inline constexpr size_t kMissingToldMax = 64;
+
 // Somebody else writes this series (an import): half a minute in all.
 inline constexpr int64_t kBusyRetryMs = 200;
 inline constexpr int kBusyRetriesMax = 150;

@@ -88,7 +88,22 @@ struct Counts {
   std::atomic<int> odd_errors = 0;
 };
 
-// One reader: asks for instances, interrupts some at once and some a little later, keeps few.
+template <typename T>
+Callback<T> Counted(Counts& counts, std::shared_ptr<std::latch> answered) {
+  ++counts.asked;
+  auto calls = std::make_shared<std::atomic<int>>(0);
+  return [&counts, calls, answered = std::move(answered)](const Result<T>& result) {
+    if (++*calls > 1) return ++counts.twice, void();
+    if (!result && result.error().code != Errc::kCancelled &&
+        result.error().code != Errc::kUnavailable)
+      ++counts.odd_errors;
+    ++counts.answered;
+    answered->count_down();
+  };
+}
+
+// One reader: asks for instances, and now and then for a series; interrupts some at once and some a
+// little later, keeps few.
 void ReadAtRandom(unsigned seed, int rounds, Fetcher& fetcher, cache::BlockCache& cache,
                   Counts& counts) {
   std::mt19937 random(seed);
@@ -97,17 +112,12 @@ void ReadAtRandom(unsigned seed, int rounds, Fetcher& fetcher, cache::BlockCache
     const auto target = Target(static_cast<int>(random() % kSeries));
     const auto sop = Sop(static_cast<int>(random() % kInstances));
     std::stop_source stop;
-    auto calls = std::make_shared<std::atomic<int>>(0);
     auto answered = std::make_shared<std::latch>(1);
-    ++counts.asked;
-    fetcher.Acquire(target, SopUid(sop), stop.get_token(), [&counts, calls, answered](auto result) {
-      if (++*calls > 1) return ++counts.twice, void();
-      if (!result && result.error().code != Errc::kCancelled &&
-          result.error().code != Errc::kUnavailable)
-        ++counts.odd_errors;
-      ++counts.answered;
-      answered->count_down();
-    });
+    if (random() % 4 == 0)
+      fetcher.AcquireSeries(target, stop.get_token(), Counted<SeriesOutcome>(counts, answered));
+    else
+      fetcher.Acquire(target, SopUid(sop), stop.get_token(),
+                      Counted<std::shared_ptr<cache::InstanceFile>>(counts, answered));
     switch (random() % 8) {
       case 0:
         stop.request_stop();
@@ -142,6 +152,9 @@ void Storm(unsigned seed, bool shut_down_midway) {
   Archive archive(pool);
   testing::ScriptedSource source("main");
   source.set_script([&](const ScriptedCall& call) { archive.Play(call); });
+  std::vector<std::string> sops;
+  for (int i = 0; i < kInstances; ++i) sops.push_back(Sop(i));
+  source.set_instances(sops);
   Counts counts;
   FetchOptions options;
   options.linger_ms = 1;

@@ -2,7 +2,7 @@
 // Copyright the tciafs authors
 //
 // A source whose streams the test plays by hand, event by event, or by a script that runs in the
-// call. Lists nothing. Thread-safe.
+// call. Lists what the test says of instances, and nothing else. Thread-safe.
 #pragma once
 
 #include <deque>
@@ -12,6 +12,7 @@
 #include <stop_token>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "tciafs/source/source.h"
 #include "tciafs/util/hash.h"
@@ -55,6 +56,15 @@ class ScriptedSource final : public source::Source {
   explicit ScriptedSource(std::string scope) : scope_(std::move(scope)) {}
   // Before the first call. Without a script calls are kept for the test to play.
   void set_script(Script script) { script_ = std::move(script); }
+  // What the series that is asked for holds; until then it cannot be listed.
+  void set_instances(std::vector<std::string> sops) {
+    MutexLock lock(mutex_);
+    instances_ = std::move(sops);
+  }
+  int listings() const {
+    MutexLock lock(mutex_);
+    return listings_;
+  }
 
   size_t streams() const {
     MutexLock lock(mutex_);
@@ -92,9 +102,20 @@ class ScriptedSource final : public source::Source {
                             Callback<void> done) override {
     done(Fail(Errc::kUnsupported, ""));
   }
-  void ListInstances(std::vector<source::SeriesQuery>, std::stop_token,
+  void ListInstances(std::vector<source::SeriesQuery> series, std::stop_token,
                      Callback<std::vector<source::InstanceListing>> done) override {
-    done(Fail(Errc::kUnsupported, ""));
+    std::optional<source::InstanceListing> listing;
+    {
+      MutexLock lock(mutex_);
+      ++listings_;
+      if (instances_) {
+        listing.emplace();
+        for (const auto& sop : *instances_) listing->instances.push_back({source::SopUid(sop), -1});
+      }
+    }
+    if (!listing) return done(Fail(Errc::kUnsupported, ""));
+    listing->series = series.at(0).series;
+    done(std::vector{*listing});
   }
   void StreamSeries(const source::SeriesQuery& series, std::stop_token stop,
                     std::shared_ptr<source::SeriesSink> sink) override {
@@ -120,6 +141,8 @@ class ScriptedSource final : public source::Source {
   mutable Mutex mutex_;
   std::deque<ScriptedCall> streams_;
   std::deque<ScriptedCall> singles_;
+  std::optional<std::vector<std::string>> instances_;
+  int listings_ = 0;
 };
 
 }  // namespace tciafs::testing
