@@ -13,7 +13,7 @@ namespace {
 
 constexpr size_t kPendingBytesMax = 4 << 20;  // a run, staged in one transaction
 constexpr size_t kRowsPerChunk = 4'000;       // applied in one transaction; others write between
-constexpr size_t kPatientsPerChunk = 200;  // each may bring 64 KiB of the store into memory
+constexpr size_t kPatientsPerChunk = 200;     // each may bring 64 KiB of the store into memory
 constexpr size_t kAbsentShare = 5;  // if more than one patient in so many has no series, the
                                     // answer may have been cut
 
@@ -52,19 +52,38 @@ std::optional<int64_t> BulkListings::Join(const ObjectPath& collection, Callback
   {
     MutexLock lock(mutex_);
     if (const auto found = running_.find(key); found != running_.end()) return join(*found->second);
-    const auto of_server = std::count_if(running_.begin(), running_.end(), [&](const auto& other) {
-      return other.second->collection.server == collection.server;
-    });
-    if (static_cast<size_t>(of_server) >= kBulksPerServerMax) return std::nullopt;
+    if (RunningOf(collection.server) >= kBulksPerServerMax) return std::nullopt;
     bulk = std::make_shared<Bulk>(collection, key, StagingPrefix(next_number_++),
                                   context_.Tree(collection.server));
     bulk->started_unix_ms = context_.clock.UnixMs();
-    bulk->started_ms = now_ms;
+    bulk->started_ms = bulk->progress_ms = now_ms;
     running_.emplace(key, bulk);
     wait_ms = join(*bulk);
   }
   Start(bulk);
   return wait_ms;
+}
+
+size_t BulkListings::RunningOf(size_t server) const {
+  return static_cast<size_t>(std::count_if(
+      running_.begin(), running_.end(),
+      [server](const auto& other) { return other.second->collection.server == server; }));
+}
+
+bool BulkListings::IsBusy(size_t server) const {
+  MutexLock lock(mutex_);
+  return RunningOf(server) >= kBulksPerServerMax;
+}
+
+std::optional<Error> BulkListings::Failure(const ObjectPath& collection) const {
+  return context_.Blocking(failures_, context_.Key(collection), collection.server);
+}
+
+int64_t BulkListings::ProgressMs(const ObjectPath& collection) const {
+  const DirectoryKey key = context_.Key(collection);
+  MutexLock lock(mutex_);
+  const auto found = running_.find(key);
+  return found != running_.end() ? found->second->progress_ms.load() : 0;
 }
 
 void BulkListings::Start(const BulkPtr& bulk) {
@@ -80,6 +99,7 @@ void BulkListings::Start(const BulkPtr& bulk) {
 
 // Runs where the source calls it: waiting for the store here is what slows the source down.
 Status BulkListings::TakeBatch(Bulk& bulk, const std::vector<source::SeriesRecord>& records) {
+  NoteProgress(bulk);
   for (const auto& record : records)
     if (bulk.pending.Add(record, bulk.collection.collection, {})) ++bulk.rows;
   if (bulk.rows > context_.options.rows_of_bulk_max)
@@ -124,6 +144,7 @@ void BulkListings::ApplyNext(const BulkPtr& bulk) {
 }
 
 Result<bool> BulkListings::ApplyChunk(Bulk& bulk) {
+  NoteProgress(bulk);
   TCIAFS_ASSIGN(DirectoryWrite write, context_.store.Begin());
   TCIAFS_ASSIGN(auto directories,
                 write.Unstage(bulk.prefix, bulk.runs, bulk.collection, kRowsPerChunk));
@@ -169,6 +190,7 @@ void BulkListings::CountAbsent(const BulkPtr& bulk, const std::string& from) {
 // Counts what the answer lacks, which tells how far it can be trusted. Answers the name to go on
 // from, "" at the end.
 Result<std::string> BulkListings::CountAbsentChunk(Bulk& bulk, const std::string& from) {
+  NoteProgress(bulk);
   TCIAFS_ASSIGN(auto names, context_.store.ReadNames(bulk.key, from, kPatientsPerChunk + 1));
   std::string next;
   if (names.size() > kPatientsPerChunk) {

@@ -6,6 +6,7 @@
 // applied directory by directory, in chunks of transactions. Thread-safe.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <optional>
@@ -26,6 +27,12 @@ class BulkListings {
   // (the archive cannot, it failed a moment ago, was done within the TTL, or the server has enough
   // of them under way), `done` is not called.
   std::optional<int64_t> Join(const ObjectPath& collection, Callback<void> done);
+  // The server has as many of them under way as it is asked for at a time.
+  bool IsBusy(size_t server) const;
+  // Why the last one failed, while it is too early for another; nullopt if it did not.
+  std::optional<Error> Failure(const ObjectPath& collection) const;
+  // When the one under way last got further (monotonic); 0 if there is none.
+  int64_t ProgressMs(const ObjectPath& collection) const;
 
  private:
   struct Bulk {
@@ -40,6 +47,7 @@ class BulkListings {
     const std::string prefix;  // of its rows in the staging table
     int64_t started_unix_ms = 0;
     int64_t started_ms = 0;
+    std::atomic<int64_t> progress_ms = 0;
     // Touched by one batch at a time, then by the strand.
     RowTree pending;
     uint32_t runs = 0;  // staged
@@ -53,6 +61,8 @@ class BulkListings {
   using BulkPtr = std::shared_ptr<Bulk>;
 
   bool IsAllowed(const ObjectPath& collection, const DirectoryKey& key) const;
+  size_t RunningOf(size_t server) const TCIAFS_REQUIRES(mutex_);
+  void NoteProgress(Bulk& bulk) { bulk.progress_ms = context_.clock.MonotonicMs(); }
   void Start(const BulkPtr& bulk);
   Status TakeBatch(Bulk& bulk, const std::vector<source::SeriesRecord>& records);
   Status Flush(Bulk& bulk);
@@ -69,7 +79,7 @@ class BulkListings {
 
   CatalogContext& context_;
   FailureMemory failures_{kFailuresRemembered};
-  Mutex mutex_;
+  mutable Mutex mutex_;
   std::map<DirectoryKey, BulkPtr> running_ TCIAFS_GUARDED_BY(mutex_);
   std::map<DirectoryKey, int> failed_in_a_row_ TCIAFS_GUARDED_BY(mutex_);
   uint32_t next_number_ TCIAFS_GUARDED_BY(mutex_) = 1;

@@ -38,6 +38,7 @@ std::optional<StoredListing> CatalogContext::ReadListing(const DirectoryKey& key
 
 void CatalogContext::Publish(DirectoryWrite& committed) {
   listings.Forget(committed.TakeTouched());
+  ++revision;
   if (committed.removed_any()) ClearRemoved();
   for (const auto& change : committed.TakeChanges()) {
     if (!change.removed.empty())

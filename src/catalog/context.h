@@ -107,6 +107,7 @@ struct CatalogContext {
   std::function<void(const Change&)> listener;
   std::stop_source stop;
   std::atomic<bool> clearing = false;
+  std::atomic<uint64_t> revision = 0;  // of what is stored
   Gate gate;
 };
 

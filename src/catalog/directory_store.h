@@ -59,6 +59,10 @@ class DirectoryStore {
 
   Result<std::vector<std::pair<std::string, RowHead>>> ReadHeads(const DirectoryKey& key) const;
 
+  // All rows of `level` below `directory`, whose key is `key`.
+  Result<std::unique_ptr<RowReader>> ReadRowsBelow(const ObjectPath& directory,
+                                                   const DirectoryKey& key, Level level) const;
+
   Result<DirectoryWrite> Begin();
   store::Environment& environment() const { return store_->environment(); }
   store::Table table(CatalogTable table) const { return TableOf(environment(), table); }

@@ -8,6 +8,7 @@
 #include "catalog/renewals.h"
 #include "catalog/root_listing.h"
 #include "catalog/waiter.h"
+#include "catalog/whole_listing.h"
 #include "tciafs/catalog/names.h"
 
 namespace tciafs::catalog {
@@ -25,6 +26,7 @@ class LmdbCatalog final : public Catalog {
               Scheduler& scheduler)
       : context_(options, std::move(store), std::move(sources), clock, executor, scheduler),
         renewals_(context_),
+        whole_(context_, renewals_),
         root_(context_, renewals_) {
     context_.ClearRemoved();  // where the last process stopped
   }
@@ -33,14 +35,19 @@ class LmdbCatalog final : public Catalog {
     context_.stop.request_stop();
     context_.gate.Close();
     context_.gate.WaitUntilEmpty();
+    whole_.Abort();
     renewals_.Abort();
   }
 
   void List(const ObjectPath& directory, std::stop_token stop, Callback<ListAnswer> done) override;
   void Lookup(const ObjectPath& directory, std::string name, std::stop_token stop,
               Callback<LookupAnswer> done) override;
+  void ListBelow(const ObjectPath& directory, Level level, std::stop_token stop,
+                 Callback<void> done) override;
   Result<source::SeriesRecord> Series(const ObjectPath& series) const override;
   Result<source::Attributes> AttributesOf(const ObjectPath& object) const override;
+  Result<std::unique_ptr<RowReader>> Rows(const ObjectPath& directory, Level level) const override;
+  uint64_t revision() const override { return context_.revision; }
   void Refresh(const ObjectPath& directory, std::stop_token stop, Callback<void> done) override;
   std::string LastError(const ObjectPath& directory) const override;
   std::vector<ServerHealth> Health() const override {
@@ -82,6 +89,7 @@ class LmdbCatalog final : public Catalog {
 
   CatalogContext context_;
   Renewals renewals_;
+  WholeListings whole_;
   RootListing root_;
 };
 
@@ -198,6 +206,28 @@ void LmdbCatalog::LookupBelow(const ObjectPath& unit, const ObjectPath& director
   });
 }
 
+// One listing is all there is to know, but for the studies and series of a collection.
+void LmdbCatalog::ListBelow(const ObjectPath& directory, Level level, std::stop_token stop,
+                            Callback<void> done) {
+  const bool whole = directory.level == Level::kCollection && level > Level::kPatient;
+  List(directory, stop,
+       [this, directory, whole, stop, done = std::move(done)](const Result<ListAnswer>& list) {
+         if (!list) return done(Fail(list.error()));
+         if (!whole) return done({});
+         auto waiter = Waiter<void>::Create(stop, done);
+         if (waiter->finished()) return;
+         whole_.Complete(directory, [waiter](Status status) { waiter->Finish(std::move(status)); });
+       });
+}
+
+Result<std::unique_ptr<RowReader>> LmdbCatalog::Rows(const ObjectPath& directory,
+                                                     Level level) const {
+  if (directory.level == Level::kRoot || level <= directory.level || level > Level::kSeries ||
+      directory.server >= context_.sources.size())
+    return Fail(Errc::kInvalidArgument, directory.Text() + ": has no such rows");
+  return context_.store.ReadRowsBelow(directory, context_.Key(directory), level);
+}
+
 Result<source::SeriesRecord> LmdbCatalog::Series(const ObjectPath& series) const {
   if (series.level != Level::kSeries || series.server >= context_.sources.size())
     return Fail(Errc::kInvalidArgument, series.Text() + ": not a series");
@@ -241,7 +271,9 @@ void LmdbCatalog::Refresh(const ObjectPath& directory, std::stop_token stop, Cal
 std::string LmdbCatalog::LastError(const ObjectPath& directory) const {
   if (!IsDirectory(directory)) return {};
   if (directory.level == Level::kRoot) return root_.LastError();
-  const auto error = context_.failures.Last(context_.Key(UnitOf(directory)));
+  const DirectoryKey key = context_.Key(UnitOf(directory));
+  auto error = context_.failures.Last(key);
+  if (!error) error = whole_.LastError(key);
   return error ? error->message : std::string();
 }
 

@@ -42,6 +42,7 @@ class Renewals {
   int64_t AgeMs(const ObjectPath& unit) const;
   // Calls whoever waits, with kCancelled. For the end of the catalog, after its gate was closed.
   void Abort();
+  BulkListings& bulks() { return bulks_; }
 
  private:
   struct Flight {

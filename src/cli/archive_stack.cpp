@@ -170,6 +170,7 @@ Outcome<void> ArchiveStack::Parts::AddSources(const MountSettings& settings, con
 Outcome<void> ArchiveStack::Parts::Assemble(const MountSettings& settings) {
   catalog::CatalogOptions catalog_options;
   catalog_options.ttl_ms = settings.metadata_ttl_ms;
+  catalog_options.whole_patience_ms = settings.io_timeout_ms;
   auto opened =
       catalog::OpenCatalog(catalog_options, store, SourcePointers(), clock, workers, timers);
   if (!opened) return CacheFailure(settings.cache_dir, opened.error().message);

@@ -27,6 +27,7 @@ class FakeCatalog final : public catalog::Catalog {
   HeldCalls held;
   std::atomic<int> lists = 0;
   std::atomic<int> lookups = 0;
+  mutable std::atomic<int> rows_read = 0;
 
   // Replaces an entry of the same name.
   void Add(const catalog::ObjectPath& directory, catalog::Entry entry) {
@@ -37,6 +38,7 @@ class FakeCatalog final : public catalog::Catalog {
     std::sort(entries.begin(), entries.end(),
               [](const auto& a, const auto& b) { return a.name < b.name; });
     ++directories_[directory.Text()].version;
+    ++revision_;
   }
   void Remove(const catalog::ObjectPath& directory, const std::string& name) {
     std::lock_guard lock(mutex_);
@@ -51,6 +53,7 @@ class FakeCatalog final : public catalog::Catalog {
   void SetAttributes(const catalog::ObjectPath& object, source::Attributes attributes) {
     std::lock_guard lock(mutex_);
     attributes_[object.Text()] = std::move(attributes);
+    ++revision_;
   }
   // Every List and Lookup in this directory fails so, and it is its last error.
   void SetFailure(const catalog::ObjectPath& directory, Error error) {
@@ -74,6 +77,14 @@ class FakeCatalog final : public catalog::Catalog {
         stop, std::move(done),
         [this, text = directory.Text(), name = std::move(name)] { return LookupNow(text, name); });
   }
+  void ListBelow(const catalog::ObjectPath& directory, catalog::Level, std::stop_token stop,
+                 Callback<void> done) override {
+    ++lists;
+    Answer<void>(stop, std::move(done), [this, text = directory.Text()]() -> Status {
+      if (auto list = ListNow(text); !list) return Fail(list.error());
+      return {};
+    });
+  }
   Result<source::SeriesRecord> Series(const catalog::ObjectPath& series) const override {
     std::lock_guard lock(mutex_);
     const auto found = series_.find(series.Text());
@@ -86,6 +97,14 @@ class FakeCatalog final : public catalog::Catalog {
     if (found == attributes_.end()) return Fail(Errc::kNotFound, "no such row");
     return found->second;
   }
+  Result<std::unique_ptr<catalog::RowReader>> Rows(const catalog::ObjectPath& directory,
+                                                   catalog::Level level) const override {
+    ++rows_read;
+    auto reader = std::make_unique<FakeRows>();
+    CollectRows(directory, level, reader->rows);
+    return std::unique_ptr<catalog::RowReader>(std::move(reader));
+  }
+  uint64_t revision() const override { return revision_; }
   void Refresh(const catalog::ObjectPath&, std::stop_token, Callback<void> done) override {
     done({});
   }
@@ -100,6 +119,29 @@ class FakeCatalog final : public catalog::Catalog {
   }
 
  private:
+  struct FakeRows final : catalog::RowReader {
+    Status ForEach(const Visitor& visit) const override {
+      for (const auto& row : rows)
+        if (!visit(row)) break;
+      return {};
+    }
+    std::vector<catalog::Row> rows;
+  };
+  void CollectRows(const catalog::ObjectPath& directory, catalog::Level level,
+                   std::vector<catalog::Row>& rows) const {
+    const auto list = ListNow(directory.Text());
+    if (!list) return;
+    for (const auto& entry : list->listing->entries) {
+      const auto child = directory.Child(*catalog::DecodeName(entry.name), entry.server);
+      if (child.level != level) {
+        CollectRows(child, level, rows);
+        continue;
+      }
+      auto attributes = AttributesOf(child);
+      rows.push_back({child, attributes ? *attributes : source::Attributes()});
+    }
+  }
+
   template <typename T, typename Now>
   void Answer(const std::stop_token& stop, Callback<T> done, Now now) {
     if (!hold) return done(now());
@@ -127,6 +169,7 @@ class FakeCatalog final : public catalog::Catalog {
     return catalog::LookupAnswer{*entry, fresh_for_ms};
   }
 
+  std::atomic<uint64_t> revision_ = 1;
   mutable std::mutex mutex_;
   std::map<std::string, catalog::Listing> directories_;  // by the directory's path
   std::map<std::string, source::SeriesRecord> series_;

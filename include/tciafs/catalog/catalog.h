@@ -91,6 +91,23 @@ struct ServerHealth {
   source::ServerStatus status;  // what the source itself says
 };
 
+// One object with what the archive said of it.
+struct Row {
+  ObjectPath path;
+  source::Attributes attributes;
+};
+
+// The stored rows of all objects of one level below a directory, of one moment: every pass shows
+// the same. Used by one thread at a time, and not for long: what is stored meanwhile takes space.
+// To be gone before the catalog.
+class RowReader {
+ public:
+  virtual ~RowReader() = default;
+  // In the order of the names on the way down, until the visitor returns false.
+  using Visitor = std::function<bool(const Row&)>;
+  virtual Status ForEach(const Visitor& visit) const = 0;
+};
+
 class Catalog {
  public:
   virtual ~Catalog() = default;
@@ -101,9 +118,20 @@ class Catalog {
   virtual void Lookup(const ObjectPath& directory, std::string name, std::stop_token stop,
                       Callback<LookupAnswer> done) = 0;
 
+  // Has all objects of `level` below `directory` stored: where some never were, the archive is
+  // asked for them, for many at once where that takes fewer requests. kTimedOut when the archive
+  // has made no progress for so long; what was asked for still comes, behind.
+  virtual void ListBelow(const ObjectPath& directory, Level level, std::stop_token stop,
+                         Callback<void> done) = 0;
+
   // What is stored, at once, without the network; kNotFound if it was never listed.
   virtual Result<source::SeriesRecord> Series(const ObjectPath& series) const = 0;
   virtual Result<source::Attributes> AttributesOf(const ObjectPath& object) const = 0;
+  // `level` from below `directory`, which is not the root, to kSeries.
+  virtual Result<std::unique_ptr<RowReader>> Rows(const ObjectPath& directory,
+                                                  Level level) const = 0;
+  // Grows with everything that is stored: while it has not, all stored is what it was.
+  virtual uint64_t revision() const = 0;
 
   // Asks the archive again now, whatever the age of the listing.
   virtual void Refresh(const ObjectPath& directory, std::stop_token stop, Callback<void> done) = 0;

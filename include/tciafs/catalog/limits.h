@@ -38,6 +38,16 @@ inline constexpr size_t kPlanSeriesLookedAtMax = 20'000;
 inline constexpr size_t kBulksPerServerMax = 2;
 inline constexpr size_t kRenewalsBehindMax = 64;
 
+// Patients asked for one by one where all series of a collection are wanted: what a bulk answer
+// left out. More would be a crawl, and the bulk is what is tried again. So many at a time; and so
+// few are not worth a bulk.
+inline constexpr size_t kSinglePatientsMax = 1'000;
+inline constexpr size_t kSinglePatientsAtOnceMax = 4;
+inline constexpr size_t kFewPatientsMax = 8;
+
+// Texts many rows share, kept at hand while all rows are read.
+inline constexpr size_t kSharedTextsAtHandMax = 1'000;
+
 // In memory: listings, and where something failed a moment ago (the oldest are forgotten).
 inline constexpr size_t kListingCacheBytes = 32 << 20;
 inline constexpr size_t kFailuresRemembered = 10'000;

@@ -54,8 +54,9 @@ struct CatalogOptions {
   int64_t retry_after_failure_ms = 30'000;  // a failed renewal is not tried again before
   int64_t server_patience_ms =
       2'000;  // how long the root waits for a slow server once another answered
-  int64_t bulk_patience_ms = 10'000;  // then a waiter asks for its one patient instead
-  int64_t walk_window_ms = 10'000;    // two neighbouring patients listed within this are a walk
+  int64_t bulk_patience_ms = 10'000;   // then a waiter asks for its one patient instead
+  int64_t whole_patience_ms = 60'000;  // without progress: ListBelow then ends with kTimedOut
+  int64_t walk_window_ms = 10'000;     // two neighbouring patients listed within this are a walk
   size_t rows_of_answer_max = kRowsOfAnswerMax;
   size_t rows_of_bulk_max = kRowsOfBulkMax;
 };
