@@ -172,8 +172,9 @@ bool SeriesDownload::SeriesNeedsStream() const {
   if (!delivered_a_stream_) return true;
   const bool all_came = findings_.instances == intake_.plan.version.image_count;
   if (findings_.complete || (all_came && findings_.all_sums)) return false;
-  return lacking_.empty() || std::any_of(lacking_.begin(), lacking_.end(),
-                                         [this](const auto& sop) { return !Hopeless(sop); });
+  for (const auto& sop : lacking_)
+    if (!Hopeless(sop)) return true;
+  return lacking_.empty();
 }
 
 // Something is missing that no stream is known to lack.
