@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the tciafs authors
 #include <malloc.h>
-#include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <memory>
@@ -17,6 +15,8 @@
 #include "cli/mount_command.h"
 #include "cli/mountpoint.h"
 #include "cli/runtime_state.h"
+#include "cli/service_manager.h"
+#include "cli/signal_thread.h"
 #include "tciafs/fuse/session.h"
 #include "tciafs/util/clock.h"
 #include "tciafs/util/fault_point.h"
@@ -28,44 +28,6 @@ namespace {
 
 constexpr int64_t kProbePatienceMs = 2'500;  // longer than the catalog waits for a slow server
 constexpr int64_t kTeardownMaxMs = 8'000;
-
-// SIGTERM and SIGINT (and SIGHUP, when a terminal closes) as a thread that waits for them: whatever
-// ending takes can then be done without a signal handler's restrictions.
-class SignalThread {
- public:
-  static void BlockForAllThreads() { pthread_sigmask(SIG_BLOCK, &Set(), nullptr); }
-
-  explicit SignalThread(std::function<void(int)> on_signal)
-      : thread_([this, on_signal = std::move(on_signal)] {
-          int signal_number = 0;
-          while (sigwait(&Set(), &signal_number) == 0 && !ending_) on_signal(signal_number);
-        }) {}
-  ~SignalThread() {
-    ending_ = true;
-    pthread_kill(thread_.native_handle(), SIGTERM);
-    thread_.join();
-  }
-  SignalThread(const SignalThread&) = delete;
-  SignalThread& operator=(const SignalThread&) = delete;
-
- private:
-  static const sigset_t& Set() {
-    static const sigset_t set = [] {
-      sigset_t signals;
-      sigemptyset(&signals);
-      sigaddset(&signals, SIGTERM);
-      for (const int signal_number : {SIGINT, SIGHUP}) {
-        struct sigaction inherited {};  // nohup, and a shell's background jobs, ignore some
-        sigaction(signal_number, nullptr, &inherited);
-        if (inherited.sa_handler != SIG_IGN) sigaddset(&signals, signal_number);
-      }
-      return signals;
-    }();
-    return set;
-  }
-  std::atomic<bool> ending_ = false;
-  std::thread thread_;
-};
 
 // Taking the mount down must end, whatever a layer waits for, and never leaves a broken mountpoint;
 // nothing on disk depends on the rest.
@@ -136,14 +98,18 @@ void SetProcessLimits() {
   signal(SIGPIPE, SIG_IGN);
 }
 
-Outcome<void> StartLog(const MountSettings& settings) {
+LogOptions::Target LogTarget(const MountSettings& settings, const Caller& caller) {
+  if (!settings.log_file.empty()) return LogOptions::Target::kFile;
+  if (!settings.foreground) return LogOptions::Target::kSyslog;
+  return StandardErrorIsJournal(caller.environment) ? LogOptions::Target::kJournal
+                                                    : LogOptions::Target::kStderr;
+}
+
+Outcome<void> StartLog(const MountSettings& settings, const Caller& caller) {
   LogOptions log;
   log.level = settings.log_level;
   log.file_path = settings.log_file;
-  if (!settings.log_file.empty())
-    log.target = LogOptions::Target::kFile;
-  else if (!settings.foreground)
-    log.target = LogOptions::Target::kSyslog;
+  log.target = LogTarget(settings, caller);
   if (auto configured = ConfigureLog(log); !configured)
     return FailWith(ExitCode::kUsage, "--log-file: " + configured.error().message);
   return {};
@@ -162,11 +128,30 @@ fuse::SessionOptions ToSessionOptions(const MountSettings& settings) {
   return options;
 }
 
+// What a signal asks for: true to end the mount.
+bool TakeSignal(const siginfo_t& signal, const MountSettings& settings) {
+  if (signal.si_signo == SIGUSR2) {
+    CycleLogLevel();
+    return false;
+  }
+  if (signal.si_signo != SIGHUP ||
+      EndsByHangup(signal, settings.foreground, !settings.log_file.empty())) {
+    LogInfo("signal {}: unmounting {}", signal.si_signo, settings.mountpoint);
+    return true;
+  }
+  if (auto reopened = ReopenLog(); !reopened)
+    LogWarning("the log goes on in the old file: {}", reopened.error().message);
+  else if (!settings.log_file.empty())
+    LogInfo("signal {}: the log file was opened anew", signal.si_signo);
+  return false;
+}
+
 // The life of a mount in the process that serves it.
-Outcome<void> Serve(const MountSettings& settings, const Caller& caller, Reporter& reporter) {
+Outcome<void> Serve(const MountSettings& settings, const Caller& caller,
+                    const ServiceManager& manager, Reporter& reporter) {
   SetProcessLimits();
   SignalThread::BlockForAllThreads();
-  if (auto logging = StartLog(settings); !logging) return logging;
+  if (auto logging = StartLog(settings, caller); !logging) return logging;
   auto stack = ArchiveStack::Build(settings, caller);
   if (!stack) return tl::unexpected(stack.error());
   CommitStep("daemon.assembled");
@@ -179,26 +164,30 @@ Outcome<void> Serve(const MountSettings& settings, const Caller& caller, Reporte
   TeardownLimit limit(settings.mountpoint, caller.uid);
   Status ended;
   {
-    const SignalThread signals([&](int signal_number) {
-      if (signal_number == SIGHUP && !settings.foreground) return;
-      LogInfo("signal {}: unmounting {}", signal_number, settings.mountpoint);
+    const SignalThread signals([&](const siginfo_t& signal) {
+      if (!TakeSignal(signal, settings)) return;
+      manager.Stopping("unmounting " + settings.mountpoint);
       limit.Start();
       (*session)->Stop();
     });
     const std::jthread announcer([&] {
+      std::string status = "mounted on " + settings.mountpoint;
       if (!settings.offline) {
         for (const std::string& problem : (*stack)->Probe(kProbePatienceMs)) {
           LogWarning("{}", problem);
           reporter.Warn(problem);
+          status += "; " + problem;
         }
       }
       CommitStep("daemon.ready");
       reporter.Ready();
+      manager.Ready(status);
     });
     LogInfo("mounted on {}", settings.mountpoint);
     ended = (*session)->Run();
   }
   limit.Start();
+  manager.Stopping("unmounting " + settings.mountpoint);
   CommitStep("daemon.loop_ended");
   (*stack)->Shutdown();
   CommitStep("daemon.shut_down");
@@ -214,9 +203,12 @@ Outcome<void> Serve(const MountSettings& settings, const Caller& caller, Reporte
 }  // namespace
 
 ExitCode RunMount(MountSettings settings, const Caller& caller) {
+  const ServiceManager manager =
+      settings.foreground ? ServiceManager(caller.environment) : ServiceManager();
   auto checked = CheckMountpoint(settings.mountpoint, settings.nonempty);
   if (!checked) {
     Reporter().Failed(checked.error());
+    manager.Tell(checked.error().message);
     return checked.error().code;
   }
   settings.mountpoint = *checked;
@@ -230,9 +222,11 @@ ExitCode RunMount(MountSettings settings, const Caller& caller) {
     if (forked->side == ForkSide::kParent) return forked->exit_code;
     reporter = std::move(forked->reporter);
   }
-  if (auto served = Serve(settings, caller, reporter); !served) {
-    if (!settings.foreground || !settings.log_file.empty()) LogError("{}", served.error().message);
-    reporter.Failed(served.error());
+  if (auto served = Serve(settings, caller, manager, reporter); !served) {
+    const auto target = LogTarget(settings, caller);
+    if (target != LogOptions::Target::kStderr) LogError("{}", served.error().message);
+    if (target != LogOptions::Target::kJournal) reporter.Failed(served.error());
+    manager.Tell(served.error().message);
     return served.error().code;
   }
   return ExitCode::kDone;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the tciafs authors
 //
-// One line per event that matters, to stderr, a file, or syslog. Thread-safe. Secrets never come
-// here: callers log URLs without their query where a query could carry one, and no headers.
+// One line per event that matters, to stderr, a file, syslog or the journal. Thread-safe. Secrets
+// never come here: callers log URLs without their query where a query could carry one, and no
+// headers.
 //
 //   LogWarning("server {}: {}", name, error.message);
 #pragma once
@@ -19,14 +20,20 @@ namespace tciafs {
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
 struct LogOptions {
-  enum class Target { kStderr, kFile, kSyslog };
+  enum class Target { kStderr, kFile, kSyslog, kJournal };  // kJournal: stderr, as it reads it
   Target target = Target::kStderr;
   std::string file_path;  // for kFile; appended to
   LogLevel level = LogLevel::kInfo;
 };
 
 Status ConfigureLog(const LogOptions& options);
+// Opens the log's file anew, by its name, after somebody renamed it; the old one stays in use if
+// that fails. Nothing happens where the log goes elsewhere.
+Status ReopenLog();
+// To debug, and from debug back to the level configured (to info, if that is debug). Logs which.
+void CycleLogLevel();
 Result<LogLevel> ParseLogLevel(std::string_view text);  // debug, info, warning, error
+std::string_view ToString(LogLevel level);
 bool LogEnabled(LogLevel level);
 void LogLine(LogLevel level, std::string_view line);
 
