@@ -189,6 +189,7 @@ Outcome<void> ArchiveStack::Parts::Assemble(const MountSettings& settings) {
   options.unknown_size = settings.unknown_size;
   options.files_are_opened = settings.ask_open != fuse::AskOpen::kNone;
   options.version = TCIAFS_VERSION;
+  options.mountpoint = settings.mountpoint;
   options.offline = settings.offline;
   options.clock = &clock;
   for (const auto& source : sources) options.scopes.push_back(source->scope());
@@ -215,6 +216,10 @@ Outcome<std::unique_ptr<ArchiveStack>> ArchiveStack::Build(const MountSettings& 
 }
 
 vfs::Filesystem& ArchiveStack::filesystem() { return *parts_->filesystem; }
+
+control::Mounted ArchiveStack::Mounted(const std::string& mountpoint) {
+  return {*parts_->catalog, *parts_->fetcher, *parts_->cache, *parts_->filesystem, mountpoint};
+}
 
 std::vector<std::string> ArchiveStack::Probe(int64_t patience_ms) {
   auto answer = std::make_shared<std::binary_semaphore>(0);

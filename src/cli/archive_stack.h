@@ -12,9 +12,7 @@
 
 #include "cli/exit_code.h"
 #include "cli/mount_settings.h"
-#include "tciafs/cache/block_cache.h"
-#include "tciafs/catalog/catalog.h"
-#include "tciafs/fetch/fetcher.h"
+#include "tciafs/control/operations.h"
 #include "tciafs/vfs/filesystem.h"
 
 namespace tciafs::cli {
@@ -26,6 +24,7 @@ class ArchiveStack {
   ~ArchiveStack();
 
   vfs::Filesystem& filesystem();
+  control::Mounted Mounted(const std::string& mountpoint);  // what other commands ask
   // Asks for the root listing and waits a moment; tells what is wrong with the servers, a line
   // each. An empty answer means that all is well or that nothing is known yet.
   std::vector<std::string> Probe(int64_t patience_ms);

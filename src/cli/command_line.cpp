@@ -9,13 +9,17 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "cli/completion.h"
+#include "cli/daemon_link.h"
 #include "cli/mount_command.h"
 #include "cli/mount_helper.h"
+#include "cli/mount_queries.h"
 #include "cli/option_table.h"
 #include "tciafs/fuse/session.h"
 #include "tciafs/http/curl_transport.h"
@@ -73,14 +77,58 @@ Caller ThisProcess() {
   return {::getuid(), ::getgid(), [](const char* name) { return std::getenv(name); }};
 }
 
-ExitCode Complain(const Failure& failure) {
-  std::fprintf(stderr, "tciafs: %s\n", failure.message.c_str());
-  return failure.code;
-}
-
 std::string VersionText() {
   return "tciafs " TCIAFS_VERSION "\nlibfuse " + fuse::FuseVersion() + "\n" + http::CurlVersion() +
          "\n" + store::LmdbVersion();
+}
+
+// What a subcommand does once the line is parsed.
+using Command = std::function<ExitCode()>;
+
+// Each adds its subcommand, with arguments that live as long as the command does.
+struct Subcommand {
+  CLI::App* app;
+  Command run;
+};
+
+Subcommand AddMount(CLI::App& app) {
+  auto* mount = app.add_subcommand("mount", "Mount the archive; returns when the mount answers");
+  const auto arguments = std::make_shared<MountArguments>();
+  AddMountOptions(*mount, *arguments);
+  return {mount, [arguments] {
+            return MountWith(arguments->mountpoint, ToSettings(*arguments), arguments->words,
+                             false);
+          }};
+}
+
+Subcommand AddUmount(CLI::App& app) {
+  auto* umount =
+      app.add_subcommand("umount", "Unmount, wait for the end; cleans up dead mounts too");
+  const auto request = std::make_shared<UmountRequest>();
+  umount->add_option("MOUNTPOINT", request->mountpoint, "where it is mounted")
+      ->required()
+      ->option_text(" ");
+  umount->add_flag("--dead", request->only_dead,
+                   "only clean up after a process that died; leave a mount that works alone");
+  return {umount, [request] { return RunUmount(*request, ThisProcess()); }};
+}
+
+Subcommand AddStatus(CLI::App& app) {
+  auto* status =
+      app.add_subcommand("status", "Servers, downloads under way, use of the cache, recent errors");
+  const auto arguments = std::make_shared<StatusArguments>();
+  status->add_option("MOUNTPOINT", arguments->path, "or any path in it [all your mounts]")
+      ->option_text(" ");
+  status->add_flag("--json", arguments->json, "what /.tcia/status.json has");
+  status->add_flag("--watch", arguments->watch, "again every second, until interrupted");
+  return {status, [arguments] { return RunStatus(*arguments, ThisProcess()); }};
+}
+
+Subcommand AddRefresh(CLI::App& app) {
+  auto* refresh = app.add_subcommand("refresh", "Ask the archive again for these listings, now");
+  const auto paths = std::make_shared<std::vector<std::string>>();
+  refresh->add_option("PATH", *paths, "directories in a mount")->required()->option_text(" ...");
+  return {refresh, [paths] { return RunRefresh(*paths, ThisProcess()); }};
 }
 
 }  // namespace
@@ -120,18 +168,7 @@ int Main(int argc, char** argv) {
   app.name("tciafs");
   app.require_subcommand(1);
   app.set_version_flag("--version", VersionText);
-  MountArguments mount_arguments;
-  CLI::App* mount =
-      app.add_subcommand("mount", "Mount the archive; returns when the mount answers");
-  AddMountOptions(*mount, mount_arguments);
-  UmountRequest umount_request;
-  CLI::App* umount =
-      app.add_subcommand("umount", "Unmount, wait for the end; cleans up dead mounts too");
-  umount->add_option("MOUNTPOINT", umount_request.mountpoint, "where it is mounted")
-      ->required()
-      ->option_text(" ");
-  umount->add_flag("--dead", umount_request.only_dead,
-                   "only clean up after a process that died; leave a mount that works alone");
+  const Subcommand subcommands[] = {AddMount(app), AddUmount(app), AddStatus(app), AddRefresh(app)};
 
   if (argc > 1 && std::string_view(argv[1]) == kCompleteCommand) {
     for (const std::string& offer : Complete(app, {argv + 2, argv + argc}))
@@ -149,10 +186,9 @@ int Main(int argc, char** argv) {
     std::fprintf(stderr, "tciafs: %s\nTry 'tciafs --help'.\n", what.c_str());
     return static_cast<int>(ExitCode::kUsage);
   }
-  if (mount->parsed())
-    return static_cast<int>(MountWith(mount_arguments.mountpoint, ToSettings(mount_arguments),
-                                      mount_arguments.words, false));
-  return static_cast<int>(RunUmount(umount_request, ThisProcess()));
+  for (const Subcommand& subcommand : subcommands)
+    if (subcommand.app->parsed()) return static_cast<int>(subcommand.run());
+  return static_cast<int>(ExitCode::kUsage);
 }
 
 }  // namespace tciafs::cli

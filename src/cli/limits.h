@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace tciafs::cli {
 
@@ -23,5 +24,13 @@ inline constexpr size_t kServersMax = 64;
 // a name in percent-encoding, which may treble it. Real roots have some 50 bytes, names some 30.
 inline constexpr size_t kServerUrlBytesMax = 200;
 inline constexpr size_t kUserNameBytesMax = 80;
+
+// Symbolic links on the way to a mountpoint: as many as the kernel follows.
+inline constexpr int kLinksMax = 40;
+
+// What a mount answers from memory. One that takes longer is stuck.
+inline constexpr int64_t kStatusWaitMaxMs = 10'000;
+// Between two answers to anything else: an archive's longest silence (--io-timeout), retried.
+inline constexpr int64_t kAnswerWaitMaxMs = 600'000;
 
 }  // namespace tciafs::cli

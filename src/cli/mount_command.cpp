@@ -17,6 +17,8 @@
 #include "cli/runtime_state.h"
 #include "cli/service_manager.h"
 #include "cli/signal_thread.h"
+#include "tciafs/control/channel.h"
+#include "tciafs/control/operations.h"
 #include "tciafs/fuse/session.h"
 #include "tciafs/util/clock.h"
 #include "tciafs/util/fault_point.h"
@@ -146,6 +148,16 @@ bool TakeSignal(const siginfo_t& signal, const MountSettings& settings) {
   return false;
 }
 
+// Where the other commands reach this mount. Without it, it is a mount all the same.
+std::unique_ptr<control::Server> StartControl(ArchiveStack& stack, const MountSettings& settings,
+                                              const RuntimeRecord& record, const Caller& caller) {
+  auto server = control::Server::Start(record.socket_path(), caller.uid,
+                                       control::Operations(stack.Mounted(settings.mountpoint)));
+  if (server) return *std::move(server);
+  LogWarning("{}; other commands cannot reach this mount", server.error().message);
+  return nullptr;
+}
+
 // The life of a mount in the process that serves it.
 Outcome<void> Serve(const MountSettings& settings, const Caller& caller,
                     const ServiceManager& manager, Reporter& reporter) {
@@ -158,8 +170,9 @@ Outcome<void> Serve(const MountSettings& settings, const Caller& caller,
   auto session = fuse::Session::Mount(ToSessionOptions(settings), (*stack)->filesystem());
   if (!session) return FailWith(ExitCode::kCannotMount, session.error().message);
   CommitStep("daemon.mounted");
-  auto record = RuntimeRecord::Write(settings.mountpoint, caller);
+  auto record = RuntimeRecord::Write(settings.mountpoint, settings.cache_dir, caller);
   if (!record) LogWarning("{}; umount cannot wait for this mount's end", record.error().message);
+  auto control = record ? StartControl(**stack, settings, *record, caller) : nullptr;
 
   TeardownLimit limit(settings.mountpoint, caller.uid);
   Status ended;
@@ -189,6 +202,7 @@ Outcome<void> Serve(const MountSettings& settings, const Caller& caller,
   limit.Start();
   manager.Stopping("unmounting " + settings.mountpoint);
   CommitStep("daemon.loop_ended");
+  control.reset();
   (*stack)->Shutdown();
   CommitStep("daemon.shut_down");
   session->reset();

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <vector>
@@ -32,8 +33,14 @@ std::vector<std::string> Directories(uint32_t owner_uid, const Caller& caller) {
   return directories;
 }
 
+constexpr std::string_view kRecordSuffix = ".mount";
+
 std::string RecordPath(const std::string& directory, const std::string& mountpoint) {
-  return fmt::format("{}/{:016x}.mount", directory, Xxh3(AsBytes(mountpoint)));
+  return fmt::format("{}/{:016x}{}", directory, Xxh3(AsBytes(mountpoint)), kRecordSuffix);
+}
+
+std::string SocketOf(const std::string& record_path) {
+  return record_path.substr(0, record_path.size() - kRecordSuffix.size()) + ".socket";
 }
 
 // Ours alone: in a shared /tmp somebody else may have made the directory first.
@@ -54,9 +61,26 @@ std::string StartTime(pid_t pid) {
   return fields.size() > kStartTimeField ? std::string(fields[kStartTimeField]) : "";
 }
 
+std::optional<MountRecord> ReadRecord(const std::string& path) {
+  std::ifstream file(path);
+  MountRecord record;
+  std::string start_time;
+  file >> record.pid >> start_time >> std::ws;
+  std::getline(file, record.mountpoint);
+  std::getline(file, record.cache_dir);
+  if (record.pid <= 1 || StartTime(record.pid) != start_time) return std::nullopt;
+  record.socket_path = SocketOf(path);
+  return record;
+}
+
 }  // namespace
 
-Outcome<RuntimeRecord> RuntimeRecord::Write(const std::string& mountpoint, const Caller& caller) {
+std::string RuntimeRecord::SocketPathBeside(const std::string& record_path) {
+  return SocketOf(record_path);
+}
+
+Outcome<RuntimeRecord> RuntimeRecord::Write(const std::string& mountpoint,
+                                            const std::string& cache_dir, const Caller& caller) {
   const std::string directory = Directories(caller.uid, caller).front();
   if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST)
     return FailWith(ExitCode::kFailed, directory + ": " + SystemErrorText(errno));
@@ -64,7 +88,10 @@ Outcome<RuntimeRecord> RuntimeRecord::Write(const std::string& mountpoint, const
     return FailWith(ExitCode::kFailed, directory + ": belongs to somebody else");
   const std::string path = RecordPath(directory, mountpoint);
   std::ofstream file(path, std::ios::trunc);
-  file << ::getpid() << '\n' << StartTime(::getpid()) << '\n' << mountpoint << '\n';
+  file << ::getpid() << '\n'
+       << StartTime(::getpid()) << '\n'
+       << mountpoint << '\n'
+       << cache_dir << '\n';
   file.close();
   if (!file) return FailWith(ExitCode::kFailed, path + ": cannot be written");
   return RuntimeRecord(path);
@@ -74,17 +101,25 @@ RuntimeRecord::~RuntimeRecord() {
   if (!path_.empty()) ::unlink(path_.c_str());
 }
 
-std::optional<pid_t> FindDaemon(const std::string& mountpoint, uint32_t owner_uid,
-                                const Caller& caller) {
+std::optional<MountRecord> FindRecord(const std::string& mountpoint, uint32_t owner_uid,
+                                      const Caller& caller) {
   for (const std::string& directory : Directories(owner_uid, caller)) {
     if (!IsPrivate(directory, owner_uid)) continue;
-    std::ifstream file(RecordPath(directory, mountpoint));
-    pid_t pid = 0;
-    std::string start_time;
-    std::string recorded;
-    file >> pid >> start_time >> std::ws;
-    std::getline(file, recorded);
-    if (pid > 1 && recorded == mountpoint && StartTime(pid) == start_time) return pid;
+    auto record = ReadRecord(RecordPath(directory, mountpoint));
+    if (record && record->mountpoint == mountpoint) return record;
+  }
+  return std::nullopt;
+}
+
+std::optional<MountRecord> FindRecordOfCache(const std::string& cache_dir, const Caller& caller) {
+  for (const std::string& directory : Directories(caller.uid, caller)) {
+    if (!IsPrivate(directory, caller.uid)) continue;
+    std::error_code failed;
+    for (const auto& file : std::filesystem::directory_iterator(directory, failed)) {
+      if (file.path().extension() != kRecordSuffix) continue;
+      auto record = ReadRecord(file.path());
+      if (record && record->cache_dir == cache_dir) return record;
+    }
   }
   return std::nullopt;
 }

@@ -42,11 +42,12 @@ Outcome<void> Unmount(const std::string& path, const Caller& caller) {
   const std::string mountpoint = ResolveMountpoint(path);
   const auto mounted = FindMount(mountpoint);
   if (!mounted) return FailWith(ExitCode::kFailed, mountpoint + ": no tciafs is mounted there");
-  const auto daemon = FindDaemon(mountpoint, mounted->owner_uid, caller);
+  const auto record = FindRecord(mountpoint, mounted->owner_uid, caller);
+  const pid_t daemon = record ? record->pid : 0;
   int failed = DetachMount(mountpoint, caller.uid, false);
-  if (failed == EBUSY && daemon) {
+  if (failed == EBUSY && daemon != 0) {
     // Programs hold files in it, or wait for them: the daemon ends their waits and detaches itself.
-    failed = ::kill(*daemon, SIGTERM) == 0 ? 0 : errno;
+    failed = ::kill(daemon, SIGTERM) == 0 ? 0 : errno;
   } else if (failed == EBUSY && IsDead(mountpoint)) {
     failed = DetachMount(mountpoint, caller.uid, true);
   } else if (failed == EBUSY) {
@@ -55,9 +56,9 @@ Outcome<void> Unmount(const std::string& path, const Caller& caller) {
                                            "not known; end them (fuser -m) and try again");
   }
   if (failed != 0) return FailWith(ExitCode::kFailed, mountpoint + ": " + SystemErrorText(failed));
-  if (daemon && !AwaitEnd(*daemon))
+  if (daemon != 0 && !AwaitEnd(daemon))
     return FailWith(ExitCode::kFailed,
-                    mountpoint + ": process " + std::to_string(*daemon) + " does not end");
+                    mountpoint + ": process " + std::to_string(daemon) + " does not end");
   if (FindMount(mountpoint)) DetachMount(mountpoint, caller.uid, true);
   if (FindMount(mountpoint)) return FailWith(ExitCode::kFailed, mountpoint + ": still mounted");
   return {};

@@ -12,6 +12,7 @@
 #include "vfs/instances.h"
 #include "vfs/lookups.h"
 #include "vfs/virtual_files.h"
+#include "vfs/status_report.h"
 #include "vfs/xattrs.h"
 
 namespace tciafs::vfs {
@@ -103,6 +104,9 @@ class ArchiveFilesystem final : public Filesystem {
     if (IsVirtual(node)) return std::vector<std::string>();
     return ListNodeXattr(*context_, node);
   }
+
+  MountStatus Report() const override { return TakeStatus(*context_); }
+  std::string StatusJson() const override { return StatusReport(TakeStatus(*context_)); }
 
   SpaceReply Space() const override {
     const cache::Usage usage = context_->cache.usage();

@@ -13,15 +13,9 @@
 
 #include "tciafs/util/mutex.h"
 #include "tciafs/util/result.h"
+#include "tciafs/vfs/status.h"
 
 namespace tciafs::vfs {
-
-struct RecentError {
-  int64_t last_unix_ms = 0;
-  std::string path;
-  Error error;
-  int64_t count = 1;
-};
 
 class RecentErrors {
  public:

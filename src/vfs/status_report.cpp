@@ -59,30 +59,23 @@ void WriteServer(JsonWriter& json, const catalog::ServerHealth& server) {
 }
 
 void WriteDownload(JsonWriter& json, const fetch::DownloadStatus& download) {
-  const source::SeriesRecord& record = download.record;
-  catalog::ObjectPath path;
-  path.level = catalog::Level::kSeries;
-  path.collection = record.collection;
-  path.patient = record.patient;
-  path.study = record.study;
-  path.series = record.series;
   json.BeginObject();
   json.Member("server", download.server);
-  json.Member("path", path.Text());
-  json.Member("series", record.series.text());
+  json.Member("path", PathOfDownload(download).Text());
+  json.Member("series", download.record.series.text());
   json.Member("state", download.started ? "started" : "queued");
   json.Member("bytes_received", download.bytes_received);
   KnownMember(json, "bytes_expected", download.bytes_expected);
   const int64_t streaming_ms = download.streaming_ms;
   json.Member("bytes_per_s", streaming_ms > 0 ? download.bytes_received * 1000 / streaming_ms : 0);
   json.Member("instances", download.instances_published);
-  KnownMember(json, "instances_expected", record.version.image_count);
+  KnownMember(json, "instances_expected", download.record.version.image_count);
   json.Member("waiters", download.waiters);
   json.EndObject();
 }
 
-void WriteCache(JsonWriter& json, const Context& context) {
-  const cache::Usage usage = context.cache.usage();
+void WriteCache(JsonWriter& json, const MountStatus& status) {
+  const cache::Usage& usage = status.cache;
   json.BeginObject();
   json.Member("used_bytes", usage.used_bytes);
   json.Member("reserved_bytes", usage.reserved_bytes);
@@ -92,9 +85,9 @@ void WriteCache(JsonWriter& json, const Context& context) {
   json.Member("series", usage.series);
   json.Member("series_pinned", usage.series_pinned);
   json.Member("instances", usage.instances);
-  json.Member("hits", context.cache_hits.load());
-  json.Member("misses", context.cache_misses.load());
-  json.Member("reads", context.reads.load());
+  json.Member("hits", status.cache_hits);
+  json.Member("misses", status.cache_misses);
+  json.Member("reads", status.reads);
   json.Member("degraded", usage.degraded);
   json.EndObject();
 }
@@ -128,19 +121,47 @@ std::string UtcText(int64_t unix_ms) {
                      unix_ms % 1000);
 }
 
-std::string StatusReport(const Context& context) {
+catalog::ObjectPath PathOfDownload(const fetch::DownloadStatus& download) {
+  catalog::ObjectPath path;
+  path.level = catalog::Level::kSeries;
+  path.collection = download.record.collection;
+  path.patient = download.record.patient;
+  path.study = download.record.study;
+  path.series = download.record.series;
+  return path;
+}
+
+MountStatus TakeStatus(const Context& context) {
+  MountStatus status;
+  status.version = context.options.version;
+  status.mountpoint = context.options.mountpoint;
+  status.offline = context.options.offline;
+  status.unix_ms = context.clock.UnixMs();
+  status.uptime_ms = context.clock.MonotonicMs() - context.started_ms;
+  status.servers = context.catalog.Health();
+  status.downloads = context.fetcher.Downloads();
+  status.cache = context.cache.usage();
+  status.cache_hits = context.cache_hits;
+  status.cache_misses = context.cache_misses;
+  status.reads = context.reads;
+  status.recent_errors = context.recent_errors.Get();
+  return status;
+}
+
+std::string StatusReport(const MountStatus& status) {
   JsonWriter json;
   json.BeginObject();
-  json.Member("version", context.options.version);
-  json.Member("time", UtcText(context.clock.UnixMs()));
+  json.Member("version", status.version);
+  TextMember(json, "mountpoint", status.mountpoint);
+  json.Member("time", UtcText(status.unix_ms));
   json.Key("uptime_s");
-  json.Seconds(context.clock.MonotonicMs() - context.started_ms);
-  json.Member("offline", context.options.offline);
-  WriteArray(json, "servers", context.catalog.Health(), WriteServer);
-  WriteArray(json, "downloads", context.fetcher.Downloads(), WriteDownload);
+  json.Seconds(status.uptime_ms);
+  json.Member("offline", status.offline);
+  WriteArray(json, "servers", status.servers, WriteServer);
+  WriteArray(json, "downloads", status.downloads, WriteDownload);
   json.Key("cache");
-  WriteCache(json, context);
-  WriteArray(json, "recent_errors", context.recent_errors.Get(), WriteError);
+  WriteCache(json, status);
+  WriteArray(json, "recent_errors", status.recent_errors, WriteError);
   json.EndObject();
   return json.Take();
 }

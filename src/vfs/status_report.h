@@ -8,13 +8,12 @@
 
 #include <string>
 
+#include "tciafs/vfs/status.h"
 #include "vfs/context.h"
 
 namespace tciafs::vfs {
 
-std::string StatusReport(const Context& context);
-
-// "2026-01-31T12:00:00.000Z"
-std::string UtcText(int64_t unix_ms);
+MountStatus TakeStatus(const Context& context);
+std::string StatusReport(const MountStatus& status);
 
 }  // namespace tciafs::vfs

@@ -17,7 +17,7 @@ namespace {
 constexpr std::array kVirtualFiles = {
     VirtualFile{catalog::Level::kRoot, "status.json",
                 [](const Context& context, const catalog::ObjectPath&) -> Result<std::string> {
-                  return StatusReport(context);
+                  return StatusReport(TakeStatus(context));
                 }},
 };
 

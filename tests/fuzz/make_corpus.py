@@ -341,13 +341,23 @@ SETTINGS = {
 }
 
 
+MESSAGES = {
+    "status": "status",
+    "paths": "refresh path=/C/P%20one path=/ path=",
+    "server": "server name=127.0.0.1:1 state=ok since_unix_ms=1764000000000",
+    "failed": "failed code=no_space reason=a%25b%0ac",
+    "cut": "refresh path=%2",
+}
+
+
 def main():
     for target, files in (("zip_stream", zips()), ("dicom_head", heads()), ("http_head", HEADS.items()),
                           ("names", NAMES.items()), ("catalog_records", catalog_records()),
                           ("cache_records", cache_records()), ("json_rows", JSON_BODIES.items()),
                           ("bulk_listing", JSON_BODIES.items()), ("series_zip", series_zips()),
                           ("nbia_source", nbia_sources()), ("zip_damage", DAMAGE.items()),
-                          ("settings", SETTINGS.items())):
+                          ("settings", SETTINGS.items()),
+                          ("control_message", MESSAGES.items())):
         for name, content in files:
             made(target, name, content)
     for old in CORPUS.glob("*/*"):

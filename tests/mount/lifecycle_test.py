@@ -103,7 +103,7 @@ class Daemon(harness.MountCase):
                 if not name.endswith(".mount"):
                     continue
                 with open(record, encoding="utf-8") as file:
-                    ours = file.read().splitlines()[2:] == [mountpoint]
+                    ours = file.read().splitlines()[2] == mountpoint
                 if ours:
                     os.unlink(record)
                     removed += 1

@@ -238,6 +238,13 @@ def clean_environment(extra=None):
     return kept
 
 
+def command(*words, timeout_s=WAIT_S, environment=None, **options):
+    """One of the program's commands to its end: its code and what it printed."""
+    return subprocess.run([PROGRAM, *(str(word) for word in words)], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=timeout_s, check=False,
+                          env=clean_environment(environment), **options)
+
+
 def is_sanitized():
     """Whether the program was built with a sanitizer."""
     with open(PROGRAM, "rb") as program:

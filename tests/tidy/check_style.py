@@ -27,7 +27,7 @@ BANNED = [
 MUTEX_MEMBER = re.compile(r"^\s+(?:mutable )?Mutex (\w+);", re.MULTILINE)
 # errno names mean something to the kernel: only the fuse layer says them. Reading the local disk's
 # errno is what the other folders do.
-ERRNO_READERS = ("fuse", "cli", "cache", "store", "http", "zip", "util")
+ERRNO_READERS = ("fuse", "cli", "cache", "store", "http", "zip", "util", "control")
 ERRNO_NAME = re.compile(r"\bE(NOENT|IO|STALE|ROFS|ACCES|INTR|TIMEDOUT|NOSPC|NOTDIR|ISDIR)\b")
 
 

@@ -36,6 +36,7 @@
 #include "tciafs/util/clock.h"
 #include "tciafs/util/executor.h"
 #include "tciafs/util/result.h"
+#include "tciafs/vfs/status.h"
 
 namespace tciafs::vfs {
 
@@ -51,7 +52,7 @@ struct Attributes {
   int64_t size_bytes = 0;
   int64_t modified_s = 0;
   int32_t modified_ns = 0;  // of a directory: moves with each change of its listing
-  uint32_t mode = 0;  // permission bits
+  uint32_t mode = 0;        // permission bits
   uint32_t uid = 0;
   uint32_t gid = 0;
 };
@@ -139,6 +140,7 @@ struct FilesystemOptions {
   bool files_are_opened = true;
   std::vector<std::string> scopes;  // of the servers, by index
   std::string version;              // of the program, told in .tcia/status.json
+  std::string mountpoint;           // likewise
   bool offline = false;             // likewise
   const Clock* clock = nullptr;     // borrowed; null: the system's
 };
@@ -189,6 +191,8 @@ class Filesystem {
   virtual Result<std::string> GetXattr(NodeId node, std::string_view name) = 0;
   virtual Result<std::vector<std::string>> ListXattr(NodeId node) = 0;
   virtual SpaceReply Space() const = 0;
+  virtual MountStatus Report() const = 0;
+  virtual std::string StatusJson() const = 0;  // what /.tcia/status.json has
 
   // One listener, set before the first call; called with no lock held, never from inside an
   // operation of the kernel's (posted to the executor given at creation). An empty one takes it

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// What a mount does for the commands that talk to it, by the kind of the request:
+//
+//   status                 -> mount, server..., download..., cache, error...
+//   status_json            -> json text=<what /.tcia/status.json has>
+//   refresh path=...       -> refreshed path= entries= added= removed=  (for each path)
+//
+// Paths are those inside the mount, encoded as in the tree. Thread-safe; what it is made of is
+// borrowed and must outlive it. Handlers may block until their stop token is triggered.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "tciafs/cache/block_cache.h"
+#include "tciafs/catalog/catalog.h"
+#include "tciafs/control/channel.h"
+#include "tciafs/fetch/fetcher.h"
+#include "tciafs/vfs/filesystem.h"
+
+namespace tciafs::control {
+
+struct Mounted {
+  catalog::Catalog& catalog;
+  fetch::Fetcher& fetcher;
+  cache::BlockCache& cache;
+  vfs::Filesystem& filesystem;
+  std::string mountpoint;
+};
+
+Handler Operations(const Mounted& mounted);
+
+}  // namespace tciafs::control

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+#include "tciafs/control/operations.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <vector>
+
+#include "control/await.h"
+#include "control/resolve.h"
+#include "control/status_messages.h"
+
+namespace tciafs::control {
+namespace {
+
+using Operation = Status (*)(const Mounted& mounted, const Message& request, Answers& answers);
+
+Status TellStatus(const Mounted& mounted, const Message&, Answers& answers) {
+  for (const Message& message : StatusMessages(mounted.filesystem.Report()))
+    TCIAFS_TRY(answers.Send(message));
+  return {};
+}
+
+Status TellStatusJson(const Mounted& mounted, const Message&, Answers& answers) {
+  return answers.Send(Message("json").Add("text", mounted.filesystem.StatusJson()));
+}
+
+std::set<std::string> NamesIn(const catalog::Listing& listing) {
+  std::set<std::string> names;
+  for (const catalog::Entry& entry : listing.entries) names.insert(entry.name);
+  return names;
+}
+
+int64_t CountMissing(const std::set<std::string>& from, const std::set<std::string>& in) {
+  return std::count_if(from.begin(), from.end(),
+                       [&in](const std::string& name) { return !in.contains(name); });
+}
+
+Status RefreshOne(const Mounted& mounted, const std::string& path, Answers& answers) {
+  catalog::Catalog& catalog = mounted.catalog;
+  TCIAFS_ASSIGN(catalog::ObjectPath directory, Resolve(catalog, path, answers.stop()));
+  if (directory.level == catalog::Level::kInstance) {  // what is told of it is in the series' list
+    directory.level = catalog::Level::kSeries;
+    directory.sop = source::SopUid();
+  }
+  TCIAFS_ASSIGN(const auto before, ListAwait(catalog, directory, answers.stop()));
+  TCIAFS_TRY(Await<void>(
+      [&](Callback<void> done) { catalog.Refresh(directory, answers.stop(), std::move(done)); }));
+  TCIAFS_ASSIGN(const auto after, ListAwait(catalog, directory, answers.stop()));
+  const auto names_before = NamesIn(*before.listing);
+  const auto names_after = NamesIn(*after.listing);
+  return answers.Send(Message("refreshed")
+                          .Add("path", directory.Text())
+                          .Add("entries", static_cast<int64_t>(names_after.size()))
+                          .Add("added", CountMissing(names_after, names_before))
+                          .Add("removed", CountMissing(names_before, names_after)));
+}
+
+Status Refresh(const Mounted& mounted, const Message& request, Answers& answers) {
+  for (const std::string& path : request.All("path"))
+    TCIAFS_TRY(RefreshOne(mounted, path, answers));
+  return {};
+}
+
+const std::map<std::string, Operation, std::less<>> kOperations = {
+    {"status", TellStatus},
+    {"status_json", TellStatusJson},
+    {"refresh", Refresh},
+};
+
+}  // namespace
+
+Handler Operations(const Mounted& mounted) {
+  return [mounted](const Message& request, Answers& answers) -> Status {
+    const auto operation = kOperations.find(request.kind());
+    if (operation == kOperations.end())
+      return Fail(Errc::kUnsupported, "this mount knows no request '" + request.kind() +
+                                          "'; it was started by another version");
+    return operation->second(mounted, request, answers);
+  };
+}
+
+}  // namespace tciafs::control
