@@ -306,19 +306,44 @@ bool DiskBlockCache::Verified(const SeriesKey& key, const source::SeriesVersion&
 }
 
 Status DiskBlockCache::Pin(const SeriesKey& key, bool pinned) {
+  return Pin(std::vector{SeriesPlan{key, {}}}, pinned);
+}
+
+Status DiskBlockCache::Pin(const std::vector<SeriesPlan>& plans, bool pinned) {
+  Status status;
+  for (const SeriesPlan& plan : plans) {
+    status = SetPinned(plan, pinned);
+    if (!status) break;
+  }
+  TCIAFS_TRY(Commit());
+  return status;
+}
+
+Status DiskBlockCache::SetPinned(const SeriesPlan& plan, bool pinned) {
   if (!pinned) {
     MutexLock lock(mutex_);
-    if (!FindLocked(key)) return {};  // pinned series are in memory
+    if (!FindLocked(plan.key)) return {};  // pinned series are in memory
   }
+  TCIAFS_TRY(CheckIds(plan));
   for (;;) {
-    TCIAFS_ASSIGN(const SeriesRef series, Load(key));
+    TCIAFS_ASSIGN(const SeriesRef series, Load(plan.key));
     MutexLock lock(mutex_);
-    if (FindLocked(key) != series) continue;
+    if (FindLocked(plan.key) != series) continue;
     series->entry.pinned = pinned;
+    // Of one that was never here: how much it lacks is told by this.
+    const bool nothing_here = series->entry.known == 0 && series->entry.disk_bytes == 0 &&
+                              !series->InUse() && !series->outdated;
+    if (pinned && nothing_here && plan.version.total_bytes >= 0)
+      series->entry.version = plan.version;
     EditLocked(series);
-    break;
+    return {};
   }
-  return Commit();
+}
+
+bool DiskBlockCache::Pinned(const SeriesKey& key) const {
+  MutexLock lock(mutex_);
+  const auto series = FindLocked(key);
+  return series && series->entry.pinned;
 }
 
 Status DiskBlockCache::Evict(const SeriesKey& key) {

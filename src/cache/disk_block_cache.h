@@ -57,6 +57,9 @@ class DiskBlockCache final : public BlockCache {
   Result<std::unique_ptr<SeriesWriter>> BeginSeries(const SeriesPlan& plan) override;
   bool Verified(const SeriesKey& key, const source::SeriesVersion& version) const override;
   Status Pin(const SeriesKey& key, bool pinned) override;
+  Status Pin(const std::vector<SeriesPlan>& plans, bool pinned) override;
+  bool Pinned(const SeriesKey& key) const override;
+  RoomFor CheckRoom(const std::vector<SeriesPlan>& wanted) const override;
   Status Evict(const SeriesKey& key) override;
   Usage usage() const override;
 
@@ -139,6 +142,8 @@ class DiskBlockCache final : public BlockCache {
   IndexChanges TakePending(std::map<SeriesRef, uint64_t>& taken) const;
   Status CommitOnce();
 
+  static Status CheckIds(const SeriesPlan& plan);
+  Status SetPinned(const SeriesPlan& plan, bool pinned);
   Status CheckFits(const SeriesPlan& plan) const;
   // Evicts until so many bytes can be promised (and promises them), or until bytes promised long
   // ago can be written without going below the floor.
@@ -172,6 +177,8 @@ class DiskBlockCache final : public BlockCache {
   Status DropOtherVersion(const SeriesRef& series, const source::SeriesVersion& version);
   Status ReserveFor(const SeriesPlan& plan, SeriesFetch& fetch);
   void TakeVersion(const SeriesRef& series, const source::SeriesVersion& version);
+  // What a series takes on the disk in the end; 0 if its size is unknown.
+  static int64_t FinalBytes(const source::SeriesVersion& version);
   int64_t PlannedBytes(const SeriesPlan& plan, const SeriesState& series) const
       TCIAFS_REQUIRES(mutex_);
   Status StartOnDisk(SeriesFetch& fetch);

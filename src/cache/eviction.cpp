@@ -3,6 +3,8 @@
 //
 // Space: reserving it, evicting for it, and removing the bytes of a series.
 #include <algorithm>
+#include <limits>
+#include <map>
 #include <utility>
 
 #include "cache/disk_block_cache.h"
@@ -26,27 +28,66 @@ constexpr int64_t kPlanSlackBytes = 64 << 10;
 // more than what is kept free above the floor (Space::HeadroomBytes).
 constexpr int64_t kLookBytes = int64_t{1} << 20;
 
-// Of the last unit of each file, and of the directory.
-int64_t OverheadBytes(const source::SeriesVersion& version) {
-  const int64_t instances = std::max<int64_t>(version.image_count, 0);
-  return instances * kDiskUnitBytes + DirectoryBytes(instances);
-}
-
 }  // namespace
 
 Status DiskBlockCache::CheckFits(const SeriesPlan& plan) const {
   if (plan.version.total_bytes < 0) return {};
-  const int64_t needed = plan.version.total_bytes + OverheadBytes(plan.version);
+  const int64_t needed = FinalBytes(plan.version);
   MutexLock lock(mutex_);
   if (needed <= space_.CapacityBytes()) return {};
   return Fail(Errc::kNoSpace, "series needs " + FormatSize(needed) + ", cache holds at most " +
                                   FormatSize(std::max<int64_t>(space_.CapacityBytes(), 0)));
 }
 
+// With the last unit of each file, and the directory.
+int64_t DiskBlockCache::FinalBytes(const source::SeriesVersion& version) {
+  if (version.total_bytes < 0) return 0;
+  const int64_t instances = std::clamp<int64_t>(version.image_count, 0, kPlanInstancesMax);
+  return std::min(version.total_bytes, kPlanBytesMax) + instances * kDiskUnitBytes +
+         DirectoryBytes(instances);
+}
+
 int64_t DiskBlockCache::PlannedBytes(const SeriesPlan& plan, const SeriesState& series) const {
   if (plan.version.total_bytes < 0) return 0;
-  return std::max<int64_t>(0, plan.version.total_bytes + kPlanSlackBytes +
-                                  OverheadBytes(plan.version) - series.entry.disk_bytes);
+  return std::max<int64_t>(0, FinalBytes(plan.version) + kPlanSlackBytes - series.entry.disk_bytes);
+}
+
+RoomFor DiskBlockCache::CheckRoom(const std::vector<SeriesPlan>& wanted) const {
+  std::map<SeriesId, const SeriesPlan*> plans;
+  for (const SeriesPlan& plan : wanted) plans[SeriesIdOf(plan.key)] = &plan;
+  const auto disk = disk_->Space(layout_.root());
+  RoomFor room;
+  MutexLock lock(mutex_);
+  int64_t evictable_bytes = 0;
+  for (const auto& [id, plan] : plans) {
+    const auto found = series_.find(id);
+    const SeriesState* here = found != series_.end() ? found->second.get() : nullptr;
+    if (here != nullptr && here->has_writer) continue;  // promised already
+    if (here != nullptr && here->entry.verified &&
+        source::SameVersion(here->entry.version, plan->version))
+      continue;
+    room.needed_bytes += std::max<int64_t>(
+        0, FinalBytes(plan->version) - (here != nullptr ? here->entry.disk_bytes : 0));
+  }
+  for (const auto& [id, series] : series_) {
+    if (plans.count(id) != 0) continue;
+    const SeriesEntry& entry = series->entry;
+    if (entry.pinned) {
+      room.pinned_bytes += entry.disk_bytes;
+      if (!series->has_writer && !entry.verified)
+        room.pinned_lack_bytes +=
+            std::max<int64_t>(0, FinalBytes(entry.version) - entry.disk_bytes);
+    } else if (series->Evictable()) {
+      evictable_bytes += entry.disk_bytes;
+    } else {
+      room.in_use_bytes += entry.disk_bytes;
+    }
+  }
+  const DiskSpace boundless{std::numeric_limits<int64_t>::max() / 2, 0};
+  const int64_t slack_bytes = room.needed_bytes > 0 ? kPlanSlackBytes : 0;
+  room.room_bytes = std::max<int64_t>(
+      0, evictable_bytes - space_.LackingBytes(slack_bytes, disk ? *disk : boundless));
+  return room;
 }
 
 Status DiskBlockCache::MakeRoom(int64_t bytes, Room room) {

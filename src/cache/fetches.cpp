@@ -12,17 +12,14 @@
 #include "tciafs/util/log.h"
 
 namespace tciafs::cache {
-namespace {
 
-Status CheckIds(const SeriesPlan& plan) {
+Status DiskBlockCache::CheckIds(const SeriesPlan& plan) {
   const size_t uid_size = plan.key.series.text().size();
   if (uid_size == 0 || uid_size > kUidBytesMax || plan.key.scope.size() > kScopeBytesMax ||
       plan.version.timestamp.size() > kTimestampBytesMax)
     return Fail(Errc::kInvalidArgument, "an id that is empty or too long");
   return {};
 }
-
-}  // namespace
 
 Result<std::unique_ptr<SeriesWriter>> DiskBlockCache::BeginSeries(const SeriesPlan& plan) {
   TCIAFS_TRY(CheckIds(plan));

@@ -172,6 +172,7 @@ void CacheWorld::Begin(int series, int version, bool announced) {
   const bool busy = HasWriter(series);
   const ModelSeries before = At(series);
   const auto told = VersionOf(series, version, announced);
+  const cache::RoomFor room = cache_->CheckRoom({{KeyOf(series), told}});
   auto begun = cache_->BeginSeries({KeyOf(series), told});
   if (busy) {
     Expect(!begun && (begun.error().code == Errc::kBusy || version == kHugeVersion),
@@ -185,6 +186,7 @@ void CacheWorld::Begin(int series, int version, bool announced) {
   }
   if (!begun) {
     Expect(begun.error().code == Errc::kNoSpace, "cannot begin: " + begun.error().message);
+    Expect(suspect_ || !room.Fits(), "no space where there was room: " + begun.error().message);
     effects_.exact = false;
   }
   ModelSeries& of = At(series);
@@ -505,6 +507,7 @@ void CacheWorld::Pin(const Op& op) {
   const int series = op.a % kSeries;
   const bool pinned = op.b % 4 != 3;
   Expect(cache_->Pin(KeyOf(series), pinned).has_value() || suspect_, "cannot pin");
+  Expect(cache_->Pinned(KeyOf(series)) == pinned, "is not pinned as it was told");
   At(series).pinned = pinned;
 }
 

@@ -113,7 +113,38 @@ class FakeBlockCache final : public cache::BlockCache {
     return series != series_.end() && series->second.verified &&
            source::SameVersion(series->second.version, version);
   }
-  Status Pin(const cache::SeriesKey&, bool) override { return {}; }
+  Status Pin(const cache::SeriesKey& key, bool pinned) override {
+    return Pin(std::vector{cache::SeriesPlan{key, {}}}, pinned);
+  }
+  Status Pin(const std::vector<cache::SeriesPlan>& plans, bool pinned) override {
+    MutexLock lock(mutex_);
+    for (const auto& plan : plans) {
+      if (pinned)
+        pinned_.insert(plan.key);
+      else
+        pinned_.erase(plan.key);
+    }
+    return {};
+  }
+  bool Pinned(const cache::SeriesKey& key) const override {
+    MutexLock lock(mutex_);
+    return pinned_.contains(key);
+  }
+  // What the test says; what the series need is their announced sizes.
+  void set_room(const cache::RoomFor& room) {
+    MutexLock lock(mutex_);
+    room_ = room;
+  }
+  cache::RoomFor CheckRoom(const std::vector<cache::SeriesPlan>& wanted) const override {
+    MutexLock lock(mutex_);
+    cache::RoomFor room = room_;
+    for (const auto& plan : wanted) {
+      const auto series = series_.find(plan.key);
+      const bool here = series != series_.end() && series->second.verified;
+      if (!here) room.needed_bytes += std::max<int64_t>(plan.version.total_bytes, 0);
+    }
+    return room;
+  }
   Status Evict(const cache::SeriesKey& key) override {
     MutexLock lock(mutex_);
     const auto series = series_.find(key);
@@ -252,6 +283,8 @@ class FakeBlockCache final : public cache::BlockCache {
 
   mutable Mutex mutex_;
   std::map<cache::SeriesKey, Series> series_ TCIAFS_GUARDED_BY(mutex_);
+  std::set<cache::SeriesKey> pinned_ TCIAFS_GUARDED_BY(mutex_);
+  cache::RoomFor room_ TCIAFS_GUARDED_BY(mutex_) = {.room_bytes = int64_t{1} << 40};
   std::optional<Error> begin_error_ TCIAFS_GUARDED_BY(mutex_);
   int busy_times_ TCIAFS_GUARDED_BY(mutex_) = 0;
   std::atomic<int64_t> space_left_bytes_ = int64_t{1} << 40;

@@ -108,6 +108,18 @@ struct SeriesPlan {
   source::SeriesVersion version;  // total_bytes -1: unknown, space is then reserved as bytes land
 };
 
+// Whether series that are wanted could all be here at once. What files take on the disk beyond
+// their size is counted in; a series of unknown size counts as nothing.
+struct RoomFor {
+  int64_t needed_bytes = 0;       // still to come
+  int64_t room_bytes = 0;         // free under the cap and above the floor, or evicted to be so
+  int64_t pinned_lack_bytes = 0;  // what is still to come of other series that are pinned
+  // Of other series, not to be had:
+  int64_t pinned_bytes = 0;
+  int64_t in_use_bytes = 0;  // being read, or fetched
+  bool Fits() const { return needed_bytes <= room_bytes; }
+};
+
 struct Usage {
   int64_t cap_bytes = 0;
   int64_t used_bytes = 0;      // on disk, file-system blocks and index included
@@ -117,7 +129,7 @@ struct Usage {
   int64_t series = 0;
   int64_t series_pinned = 0;  // also those that are not here
   int64_t instances = 0;      // cached
-  bool degraded = false;  // the disk failed; new data goes to memory
+  bool degraded = false;      // the disk failed; new data goes to memory
 };
 
 class BlockCache {
@@ -148,6 +160,11 @@ class BlockCache {
 
   // A pinned series is never evicted for space; pinning one that is not here is remembered.
   virtual Status Pin(const SeriesKey& key, bool pinned) = 0;
+  // The same for many, at once or, where the disk fails, perhaps for some.
+  virtual Status Pin(const std::vector<SeriesPlan>& plans, bool pinned) = 0;
+  virtual bool Pinned(const SeriesKey& key) const = 0;
+  // At this moment; nothing is promised. It counts what is here of the wanted series as kept.
+  virtual RoomFor CheckRoom(const std::vector<SeriesPlan>& wanted) const = 0;
   // Also under its readers (they keep their bytes) and if pinned (the pin stays). kNotFound if it
   // is not here, kBusy while it is being written, another error if files are left (to be tried
   // again).

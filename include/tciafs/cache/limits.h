@@ -21,6 +21,10 @@ inline constexpr size_t kDicomUidBytesMax = 64;
 // A checksum list of 8 MiB; far beyond any instance (DICOM elements end at 4 GiB).
 inline constexpr int64_t kInstanceBytesMax = int64_t{1} << 40;
 
+// Of one series, for sums: an archive's figures beyond these are nonsense, and would overflow.
+inline constexpr int64_t kPlanBytesMax = int64_t{1} << 50;
+inline constexpr int64_t kPlanInstancesMax = int64_t{1} << 30;
+
 // A journal is cleared after a bounded number of records; more is damage, and not read into memory.
 inline constexpr int64_t kJournalBytesMax = int64_t{256} << 20;
 

@@ -62,6 +62,68 @@ TEST_F(CacheSpace, SkipsPinnedAlsoAfterReopening) {
   EXPECT_FALSE(Has("a"));
 }
 
+TEST_F(CacheSpace, PinsManyAtOnce) {
+  ASSERT_TRUE(Fill("a", 4, kMiB));
+  std::vector<SeriesPlan> plans = {{Key("a"), Version()}, {Key("b"), Version("2020", 4, 4 * kMiB)}};
+  ASSERT_TRUE(cache_->Pin(plans, true));
+  EXPECT_TRUE(cache_->Pinned(Key("a")));
+  EXPECT_TRUE(cache_->Pinned(Key("b")));
+  EXPECT_FALSE(cache_->Pinned(Key("c")));
+  Reopen();
+  EXPECT_TRUE(cache_->Pinned(Key("a")));
+  EXPECT_TRUE(cache_->Pinned(Key("b")));
+  plans.pop_back();
+  ASSERT_TRUE(cache_->Pin(plans, false));
+  EXPECT_FALSE(cache_->Pinned(Key("a")));
+  EXPECT_TRUE(cache_->Pinned(Key("b")));
+  EXPECT_EQ(cache_->Pin({{Key(""), Version()}}, true).error().code, Errc::kInvalidArgument);
+}
+
+TEST_F(CacheSpace, TellsForWhatThereIsRoom) {
+  const auto plan = [](const char* series, int64_t mib) {
+    return SeriesPlan{Key(series), Version("2020-01-01", mib, mib * kMiB)};
+  };
+  const RoomFor empty = cache_->CheckRoom({plan("a", 4), plan("b", 8)});
+  EXPECT_TRUE(empty.Fits());
+  EXPECT_GE(empty.needed_bytes, 12 * kMiB);
+  EXPECT_LT(empty.needed_bytes, 13 * kMiB);
+  EXPECT_FALSE(cache_->CheckRoom({plan("a", 4), plan("b", 8), plan("c", 4)}).Fits());
+  EXPECT_TRUE(cache_->CheckRoom({plan("a", -1)}).Fits()) << "of unknown size";
+
+  ASSERT_TRUE(Fill("a", 4, kMiB, plan("a", 4).version));
+  EXPECT_EQ(cache_->CheckRoom({plan("a", 4)}).needed_bytes, 0);
+  EXPECT_FALSE(cache_->CheckRoom({plan("a", 4), plan("b", 8), plan("c", 4)}).Fits());
+  EXPECT_TRUE(cache_->CheckRoom({plan("b", 8), plan("c", 5)}).Fits()) << "the other is evicted";
+
+  ASSERT_TRUE(cache_->Pin({plan("a", 4), plan("z", 3)}, true));
+  const RoomFor besides_pinned = cache_->CheckRoom({plan("b", 8), plan("c", 5)});
+  EXPECT_FALSE(besides_pinned.Fits());
+  EXPECT_GE(besides_pinned.pinned_bytes, 4 * kMiB);
+  EXPECT_GE(besides_pinned.pinned_lack_bytes, 3 * kMiB);
+  EXPECT_LT(besides_pinned.pinned_lack_bytes, 4 * kMiB);
+  ASSERT_TRUE(cache_->Pin({plan("a", 4), plan("z", 3)}, false));
+
+  const auto held = Open("a", "1.1");
+  const RoomFor besides_used = cache_->CheckRoom({plan("b", 8), plan("c", 5)});
+  EXPECT_FALSE(besides_used.Fits());
+  EXPECT_GE(besides_used.in_use_bytes, 4 * kMiB);
+  EXPECT_EQ(besides_used.pinned_bytes, 0);
+
+  auto writer = cache_->BeginSeries(plan("b", 8));
+  ASSERT_TRUE(writer);
+  EXPECT_EQ(cache_->CheckRoom({plan("b", 8)}).needed_bytes, 0) << "promised already";
+  EXPECT_FALSE(cache_->CheckRoom({plan("c", 4)}).Fits());
+}
+
+TEST_F(CacheSpace, RoomEndsAtTheFloorOfTheDisk) {
+  faults_.free_bytes = 10 * kMiB;
+  const SeriesPlan plan{Key("a"), Version("2020-01-01", 4, 4 * kMiB)};
+  EXPECT_TRUE(cache_->CheckRoom({plan}).Fits());
+  options_.free_floor_bytes = 8 * kMiB;
+  Reopen();
+  EXPECT_FALSE(cache_->CheckRoom({plan}).Fits());
+}
+
 TEST_F(CacheSpace, SkipsWhatIsInUse) {
   for (const char* series : {"a", "b", "c"}) ASSERT_TRUE(Fill(series, 4, kMiB));
   auto held = Open("a", "1.1");

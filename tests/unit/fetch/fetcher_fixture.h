@@ -49,6 +49,13 @@ class CappedCache final : public cache::BlockCache {
     return cache_.Verified(key, version);
   }
   Status Pin(const cache::SeriesKey& key, bool pinned) override { return cache_.Pin(key, pinned); }
+  Status Pin(const std::vector<cache::SeriesPlan>& plans, bool pinned) override {
+    return cache_.Pin(plans, pinned);
+  }
+  bool Pinned(const cache::SeriesKey& key) const override { return cache_.Pinned(key); }
+  cache::RoomFor CheckRoom(const std::vector<cache::SeriesPlan>& wanted) const override {
+    return cache_.CheckRoom(wanted);
+  }
   Status Evict(const cache::SeriesKey& key) override { return cache_.Evict(key); }
   cache::Usage usage() const override {
     cache::Usage usage = cache_.usage();

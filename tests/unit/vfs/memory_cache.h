@@ -115,6 +115,9 @@ class MemoryCache final : public cache::BlockCache {
     return false;
   }
   Status Pin(const cache::SeriesKey&, bool) override { return {}; }
+  Status Pin(const std::vector<cache::SeriesPlan>&, bool) override { return {}; }
+  bool Pinned(const cache::SeriesKey&) const override { return false; }
+  cache::RoomFor CheckRoom(const std::vector<cache::SeriesPlan>&) const override { return {}; }
   Status Evict(const cache::SeriesKey&) override { return {}; }
   cache::Usage usage() const override { return usage_now; }
 
