@@ -136,6 +136,8 @@ class SocketServer final : public Server {
       GuestAnswers answers(guest);
       outcome = handler_(**request, answers);
     }
+    if (!outcome && outcome.error().code == Errc::kCancelled && ending_)
+      outcome = Fail(Errc::kCancelled, "the mount has ended");
     if (!outcome) LogDebug("control: {}", outcome.error().message);
     (void)guest.connection.Send(outcome ? DoneMessage() : FailedMessage(outcome.error()));
     ::shutdown(guest.connection.fd(), SHUT_RDWR);
