@@ -2,10 +2,14 @@
 // Copyright the tciafs authors
 #include "cli/mountpoint.h"
 
+#include <fcntl.h>
 #include <spawn.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <charconv>
@@ -46,6 +50,21 @@ uint32_t OwnerIn(std::string_view options) {
   return uid;
 }
 
+Outcome<void> CheckHandedOverDevice(int fd) {
+  const auto refuse = [fd](const std::string& why) {
+    return FailWith(ExitCode::kCannotMount, "/dev/fd/" + std::to_string(fd) + ": " + why);
+  };
+  if (fd <= STDERR_FILENO) return refuse("is a standard stream; hand the device over as 3 or more");
+  struct stat st {};
+  if (::fstat(fd, &st) != 0) return refuse(SystemErrorText(errno));
+  constexpr unsigned kMiscMajor = 10;
+  constexpr unsigned kFuseMinor = 229;
+  if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(kMiscMajor, kFuseMinor))
+    return refuse("is not /dev/fuse");
+  ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+  return {};
+}
+
 }  // namespace
 
 std::vector<MountEntry> ParseMountTable(const std::string& mountinfo) {
@@ -74,6 +93,11 @@ std::optional<MountEntry> FindMount(const std::string& absolute_path, bool any_t
     if (entry.mountpoint == absolute_path) topmost = std::move(entry);
   if (topmost && !any_type && topmost->type != "fuse.tciafs") return std::nullopt;
   return topmost;
+}
+
+bool IsDeadMount(const std::string& mountpoint) {
+  struct statfs st {};
+  return ::statfs(mountpoint.c_str(), &st) != 0 && (errno == ENOTCONN || errno == ECONNABORTED);
 }
 
 int DetachMount(const std::string& mountpoint, uint32_t caller_uid, bool lazily) {
@@ -106,15 +130,20 @@ std::string ResolveMountpoint(const std::string& path) {
 }
 
 Outcome<std::string> CheckMountpoint(const std::string& path, bool allow_nonempty) {
+  if (const auto device = HandedOverDevice(path)) {
+    if (auto checked = CheckHandedOverDevice(*device); !checked)
+      return tl::unexpected(checked.error());
+    return path;
+  }
   const std::string mountpoint = ResolveMountpoint(path);
   const auto refuse = [&mountpoint](const std::string& why) {
     return FailWith(ExitCode::kCannotMount, "mountpoint " + mountpoint + ": " + why);
   };
+  if (IsDeadMount(mountpoint))
+    return refuse("a dead mount is there; clean it up with: tciafs umount " + mountpoint);
   const bool ours = FindMount(mountpoint).has_value();
   struct stat st {};
   if (::stat(mountpoint.c_str(), &st) != 0) {
-    if (errno == ENOTCONN || errno == ECONNABORTED)
-      return refuse("a dead mount is there; clean it up with: tciafs umount " + mountpoint);
     if (errno == ENOENT) return refuse("no such directory; make it with: mkdir -p " + mountpoint);
     return refuse(SystemErrorText(errno));
   }
@@ -127,6 +156,16 @@ Outcome<std::string> CheckMountpoint(const std::string& path, bool allow_nonempt
   if (first != std::filesystem::directory_iterator())
     return refuse("not empty; mount on an empty directory, or hide its files with -o nonempty");
   return mountpoint;
+}
+
+std::optional<int> HandedOverDevice(const std::string& path) {
+  constexpr std::string_view kPrefix = "/dev/fd/";
+  if (!path.starts_with(kPrefix)) return std::nullopt;
+  int fd = -1;
+  const char* end = path.data() + path.size();
+  const auto parsed = std::from_chars(path.data() + kPrefix.size(), end, fd);
+  if (parsed.ec != std::errc() || parsed.ptr != end || fd < 0) return std::nullopt;
+  return fd;
 }
 
 }  // namespace tciafs::cli

@@ -2,7 +2,6 @@
 // Copyright the tciafs authors
 #include <poll.h>
 #include <signal.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -20,12 +19,6 @@ namespace {
 
 constexpr int kDaemonEndMaxMs = 15'000;
 constexpr int kDaemonEndSoonMs = 1'000;
-
-// Its process is gone: every access says so at once.
-bool IsDead(const std::string& mountpoint) {
-  struct stat st {};
-  return ::stat(mountpoint.c_str(), &st) != 0 && (errno == ENOTCONN || errno == ECONNABORTED);
-}
 
 // The kernel tells the process that serves it when the last mount has gone. Another mount namespace
 // (a container, a service of systemd's) may have a copy of its own: then it has to be asked.
@@ -48,7 +41,7 @@ Outcome<void> Unmount(const std::string& path, const Caller& caller) {
   if (failed == EBUSY && daemon != 0) {
     // Programs hold files in it, or wait for them: the daemon ends their waits and detaches itself.
     failed = ::kill(daemon, SIGTERM) == 0 ? 0 : errno;
-  } else if (failed == EBUSY && IsDead(mountpoint)) {
+  } else if (failed == EBUSY && IsDeadMount(mountpoint)) {
     failed = DetachMount(mountpoint, caller.uid, true);
   } else if (failed == EBUSY) {
     return FailWith(ExitCode::kFailed, mountpoint +
@@ -67,7 +60,7 @@ Outcome<void> Unmount(const std::string& path, const Caller& caller) {
 // What a service does when it has ended, however that was: somebody else's mount may be there.
 Outcome<void> UnmountDead(const std::string& path, const Caller& caller) {
   const std::string mountpoint = ResolveMountpoint(path);
-  if (!FindMount(mountpoint) || !IsDead(mountpoint)) return {};
+  if (!FindMount(mountpoint) || !IsDeadMount(mountpoint)) return {};
   const int failed = DetachMount(mountpoint, caller.uid, true);
   if (failed != 0) return FailWith(ExitCode::kFailed, mountpoint + ": " + SystemErrorText(failed));
   return {};

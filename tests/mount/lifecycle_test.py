@@ -74,6 +74,22 @@ class Daemon(harness.MountCase):
         with self.assertRaises(OSError) as failure:
             os.listdir(self.mountpoint)
         self.assertEqual(failure.exception.errno, errno.ENOTCONN)
+        self.refused_and_cleaned_up()
+
+    def test_umount_cleans_up_a_dead_mount_that_was_looked_at_and_is_in_use(self):
+        """The kernel still knows its root, as if all was well."""
+        mount = harness.Mount(self.mountpoint, self.cache, servers=[self.server.url])
+        self.addCleanup(mount.end)
+        self.assertEqual(os.listdir(self.mountpoint), ["A"])
+        os.stat(self.mountpoint)
+        path = os.path.join(self.mountpoint, harness.walk_files(self.mountpoint)[0])
+        with open(path, "rb"):
+            mount.process.send_signal(signal.SIGKILL)
+            mount.process.wait()
+            os.stat(self.mountpoint)
+            self.refused_and_cleaned_up()
+
+    def refused_and_cleaned_up(self):
         refused = self.tciafs("mount", *self.options(), self.mountpoint, check=False)
         self.assertEqual(refused.returncode, 3)
         self.assertIn("dead mount", refused.stderr)

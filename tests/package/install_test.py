@@ -93,6 +93,7 @@ class Units(installed.InstalledCase):
         mount = self.mount(server)
         after_the_end(mount.path)
         self.assertEqual(os.listdir(mount.path), ["A"])
+        os.stat(mount.path)  # which the kernel then answers without the process
         mount.process.kill()
         mount.process.wait()
         self.assertTrue(harness.is_mounted(mount.path))
