@@ -42,7 +42,9 @@ std::string Description(const OptionSpec& option) {
 }
 
 void AddMountOptions(CLI::App& mount, MountArguments& arguments) {
-  mount.add_option("MOUNTPOINT", arguments.mountpoint, "an empty directory")
+  mount
+      .add_option("MOUNTPOINT", arguments.mountpoint,
+                  "an empty directory, or /dev/fd/N: a /dev/fuse already mounted with")
       ->required()
       ->option_text(" ");
   for (const OptionSpec& option : MountOptionTable()) {

@@ -12,6 +12,7 @@
 #include <iterator>
 #include <vector>
 
+#include "cli/mountpoint.h"
 #include "tciafs/util/hash.h"
 #include "tciafs/util/text.h"
 
@@ -86,7 +87,10 @@ Outcome<RuntimeRecord> RuntimeRecord::Write(const std::string& mountpoint,
     return FailWith(ExitCode::kFailed, directory + ": " + SystemErrorText(errno));
   if (!IsPrivate(directory, caller.uid))
     return FailWith(ExitCode::kFailed, directory + ": belongs to somebody else");
-  const std::string path = RecordPath(directory, mountpoint);
+  // Many may have a device of the same number, which means nothing to others.
+  const bool handed_over = HandedOverDevice(mountpoint).has_value();
+  const std::string path = RecordPath(
+      directory, handed_over ? fmt::format("{} of {}", mountpoint, ::getpid()) : mountpoint);
   std::ofstream file(path, std::ios::trunc);
   file << ::getpid() << '\n'
        << StartTime(::getpid()) << '\n'

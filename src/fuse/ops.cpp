@@ -393,6 +393,13 @@ void ListXattr(fuse_req_t request, fuse_ino_t node, size_t size_bytes) {
   });
 }
 
+// A mount of ours is read-only, and the kernel asks for none of these. One that somebody else made
+// (SessionOptions::mountpoint) need not be, nor one that was remounted.
+template <typename... Arguments>
+void RefuseToWrite(fuse_req_t request, Arguments...) {
+  fuse_reply_err(request, ToErrno(Errc::kReadOnly));
+}
+
 }  // namespace
 
 const fuse_lowlevel_ops& Operations() {
@@ -413,6 +420,17 @@ const fuse_lowlevel_ops& Operations() {
     ops.statfs = StatFs;
     ops.getxattr = GetXattr;
     ops.listxattr = ListXattr;
+    ops.setattr = RefuseToWrite;
+    ops.mknod = RefuseToWrite;
+    ops.mkdir = RefuseToWrite;
+    ops.unlink = RefuseToWrite;
+    ops.rmdir = RefuseToWrite;
+    ops.symlink = RefuseToWrite;
+    ops.rename = RefuseToWrite;
+    ops.link = RefuseToWrite;
+    ops.create = RefuseToWrite;
+    ops.setxattr = RefuseToWrite;
+    ops.removexattr = RefuseToWrite;
     return ops;
   }();
   return operations;

@@ -25,7 +25,7 @@ namespace tciafs::fuse {
 enum class AskOpen { kAll, kFiles, kNone };
 
 struct SessionOptions {
-  std::string mountpoint;
+  std::string mountpoint;  // or /dev/fd/N, a /dev/fuse that somebody else mounted with
   std::string fsname;  // with a colon, so that tools see a remote file system
   bool allow_other = false;
   std::vector<std::string> kernel_options;  // further `-o` words, e.g. "noatime"

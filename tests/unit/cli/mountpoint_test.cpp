@@ -2,11 +2,14 @@
 // Copyright the tciafs authors
 #include "cli/mountpoint.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 
 #include "support/fakes.h"
+#include "tciafs/util/unique_fd.h"
 
 namespace tciafs::cli {
 namespace {
@@ -42,6 +45,25 @@ TEST(ResolveMountpoint, FollowsLinks) {
   std::filesystem::create_directory_symlink(directory.File("real"), directory.File("link"));
   EXPECT_EQ(ResolveMountpoint(directory.File("link")),
             std::filesystem::canonical(directory.File("real")).string());
+}
+
+TEST(HandedOverDevice, IsADescriptorByItsNumber) {
+  EXPECT_EQ(HandedOverDevice("/dev/fd/3"), 3);
+  EXPECT_EQ(HandedOverDevice("/dev/fd/217"), 217);
+  for (const char* other : {"/dev/fd/", "/dev/fd/x", "/dev/fd/3x", "/dev/fd/3/", "/dev/fd/-1",
+                            "/dev/fd/99999999999", "dev/fd/3", "/mnt/dev/fd/3"})
+    EXPECT_EQ(HandedOverDevice(other), std::nullopt) << other;
+}
+
+TEST(HandedOverDevice, MustBeTheDevice) {
+  const UniqueFd null(::open("/dev/null", O_RDWR));
+  const auto refusal = [](int fd) {
+    const auto checked = CheckMountpoint("/dev/fd/" + std::to_string(fd), false);
+    return checked ? "" : checked.error().message;
+  };
+  EXPECT_NE(refusal(null.get()).find("is not /dev/fuse"), std::string::npos);
+  EXPECT_NE(refusal(STDIN_FILENO).find("is a standard stream"), std::string::npos);
+  EXPECT_NE(refusal(9999).find("Bad file descriptor"), std::string::npos);
 }
 
 }  // namespace
