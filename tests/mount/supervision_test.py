@@ -164,7 +164,9 @@ class Signals(SupervisedCase):
         """With the file that is installed, for another directory; who else has the log open lives."""
         mount = self.in_a_session("--log-file", self.log_file)
         self.wait_for_line(self.log_file, "mounted on")
-        reader = self.background("tail", "-f", self.log_file, stdout=harness.DISCARD)
+        reader = self.background("tail", "-n", "+1", "-f", self.log_file, stdout=harness.PIPE)
+        self.addCleanup(reader.stdout.close)
+        self.assertTrue(reader.stdout.readline())  # it has opened it
         root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
         with open(os.path.join(root, "cmake", "package", "logrotate.conf"), encoding="utf-8") as given:
             text = given.read().replace("/var/log/tciafs", os.path.dirname(self.log_file))
