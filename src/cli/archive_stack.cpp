@@ -119,6 +119,7 @@ struct ArchiveStack::Parts {
   std::unique_ptr<catalog::Catalog> catalog;
   std::unique_ptr<fetch::Fetcher> fetcher;
   std::unique_ptr<vfs::Filesystem> filesystem;
+  int downloads_max = 1;
 
   std::vector<source::Source*> SourcePointers() const {
     std::vector<source::Source*> pointers;
@@ -177,7 +178,7 @@ Outcome<void> ArchiveStack::Parts::Assemble(const MountSettings& settings) {
   catalog = *std::move(opened);
 
   fetch::FetchOptions fetch_options;
-  fetch_options.downloads_max = settings.downloads;
+  fetch_options.downloads_max = downloads_max = settings.downloads;
   fetch_options.stall_ms = settings.io_timeout_ms;
   fetcher =
       fetch::CreateSeriesFetcher(fetch_options, SourcePointers(), *cache, clock, workers, timers);
@@ -218,7 +219,8 @@ Outcome<std::unique_ptr<ArchiveStack>> ArchiveStack::Build(const MountSettings& 
 vfs::Filesystem& ArchiveStack::filesystem() { return *parts_->filesystem; }
 
 control::Mounted ArchiveStack::Mounted(const std::string& mountpoint) {
-  return {*parts_->catalog, *parts_->fetcher, *parts_->cache, *parts_->filesystem, mountpoint};
+  return {*parts_->catalog,    *parts_->fetcher, *parts_->cache,
+          *parts_->filesystem, mountpoint,       parts_->downloads_max};
 }
 
 std::vector<std::string> ArchiveStack::Probe(int64_t patience_ms) {

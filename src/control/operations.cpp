@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "control/await.h"
+#include "control/fetch_operations.h"
 #include "control/resolve.h"
 #include "control/status_messages.h"
 
@@ -67,6 +68,9 @@ const std::map<std::string, Operation, std::less<>> kOperations = {
     {"status", TellStatus},
     {"status_json", TellStatusJson},
     {"refresh", Refresh},
+    {"fetch", FetchPaths},
+    {"pin", PinPaths},
+    {"unpin", UnpinPaths},
 };
 
 }  // namespace

@@ -113,7 +113,8 @@ class FakeCatalog final : public catalog::Catalog {
     const auto found = failures_.find(directory.Text());
     return found != failures_.end() ? found->second.message : "";
   }
-  std::vector<catalog::ServerHealth> Health() const override { return {}; }
+  std::vector<catalog::ServerHealth> health;  // set before use
+  std::vector<catalog::ServerHealth> Health() const override { return health; }
   void OnChange(std::function<void(const catalog::Change&)> listener) override {
     listener_ = std::move(listener);
   }

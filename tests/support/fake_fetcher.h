@@ -48,7 +48,8 @@ class FakeFetcher final : public fetch::Fetcher {
     const auto found = errors.find({key, sop});
     return found != errors.end() ? found->second : "";
   }
-  std::vector<fetch::DownloadStatus> Downloads() const override { return {}; }
+  std::vector<fetch::DownloadStatus> downloads;  // set before use
+  std::vector<fetch::DownloadStatus> Downloads() const override { return downloads; }
   void Shutdown() override {}
 };
 

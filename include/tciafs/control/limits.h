@@ -15,6 +15,8 @@ inline constexpr size_t kLineBytesMax = size_t{4} << 20;
 inline constexpr size_t kFieldsMax = 100'000;
 // Each takes a thread; a person has a few windows open, a script perhaps a loop.
 inline constexpr size_t kRequestsMax = 32;
+// Series one request has under way or in the queue at once; more wait with the request.
+inline constexpr int kJobsMax = 64;
 // Between connecting and asking: both are done by one program, one after the other.
 inline constexpr int64_t kRequestWaitMaxMs = 5'000;
 // For a program that does not read what it has asked for: a terminal that was paused.

@@ -6,6 +6,13 @@
 //   status                 -> mount, server..., download..., cache, error...
 //   status_json            -> json text=<what /.tcia/status.json has>
 //   refresh path=...       -> refreshed path= entries= added= removed=  (for each path)
+//   fetch path=... [jobs=] [whole_archive=1]
+//       -> looking path=  (for each path), plan series= images= bytes= of_unknown_size=
+//          here_series= here_bytes= needed_bytes= room_bytes=, and what src/control/fetch_job.h
+//          says
+//   pin path=... [jobs=] [whole_archive=1] [only_mark=1]
+//       -> looking, plan, pinned series=, and unless only_mark=1 as fetch goes on
+//   unpin path=... [whole_archive=1]  -> unpinned series=
 //
 // Paths are those inside the mount, encoded as in the tree. Thread-safe; what it is made of is
 // borrowed and must outlive it. Handlers may block until their stop token is triggered.
@@ -28,6 +35,7 @@ struct Mounted {
   cache::BlockCache& cache;
   vfs::Filesystem& filesystem;
   std::string mountpoint;
+  int downloads_max = 1;  // at once, per server
 };
 
 Handler Operations(const Mounted& mounted);
