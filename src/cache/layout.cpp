@@ -12,9 +12,15 @@
 namespace tciafs::cache {
 namespace {
 
-std::string Hex(const SeriesId& series) {
+constexpr std::string_view kHexDigits = "0123456789abcdef";
+
+std::string Hex(std::string_view bytes) {  // for every opening: no formatting
   std::string hex;
-  for (const char byte : series) hex += fmt::format("{:02x}", static_cast<uint8_t>(byte));
+  hex.reserve(2 * bytes.size());
+  for (const char byte : bytes) {
+    hex += kHexDigits[static_cast<uint8_t>(byte) >> 4];
+    hex += kHexDigits[static_cast<uint8_t>(byte) & 15];
+  }
   return hex;
 }
 
@@ -27,7 +33,7 @@ bool IsDicomUid(std::string_view text) {
 }  // namespace
 
 std::string Layout::SeriesShelf(const SeriesId& series) const {
-  return series_root() + "/" + Hex(series.substr(0, 1));
+  return series_root() + "/" + Hex(std::string_view(series).substr(0, 1));
 }
 
 std::string Layout::SeriesDirectory(const SeriesId& series) const {
@@ -43,10 +49,9 @@ std::string InstanceFileName(const source::SopUid& sop) {
 SeriesId SeriesIdOfName(std::string_view directory_name) {
   SeriesId id;
   if (directory_name.size() != 2 * kSeriesIdBytes) return {};
-  constexpr std::string_view kDigits = "0123456789abcdef";
   for (size_t i = 0; i < directory_name.size(); i += 2) {
-    const size_t high = kDigits.find(directory_name[i]);
-    const size_t low = kDigits.find(directory_name[i + 1]);
+    const size_t high = kHexDigits.find(directory_name[i]);
+    const size_t low = kHexDigits.find(directory_name[i + 1]);
     if (high == std::string_view::npos || low == std::string_view::npos) return {};
     id += static_cast<char>(high << 4 | low);
   }

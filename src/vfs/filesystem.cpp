@@ -97,7 +97,7 @@ class ArchiveFilesystem final : public Filesystem {
   }
 
   Result<std::string> GetXattr(NodeId node, std::string_view name) override {
-    if (IsVirtual(node)) return Fail(Errc::kNoAttribute, std::string(name));
+    if (IsVirtual(node)) return Fail(ForeignXattr(name));
     return GetNodeXattr(*context_, node, name);
   }
   Result<std::vector<std::string>> ListXattr(NodeId node) override {

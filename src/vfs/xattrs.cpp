@@ -101,9 +101,14 @@ Xattrs DirectoryXattrs(const source::Attributes& attributes, const std::string& 
   return xattrs;
 }
 
+// Labels and ACLs are asked of every file by `ls -l`, unless it hears that there are none at all.
+Error ForeignXattr(std::string_view name) {
+  const bool of_users = name.starts_with(kUserXattrPrefix);
+  return {of_users ? Errc::kNoAttribute : Errc::kUnsupported, std::string(name)};
+}
+
 Result<std::string> GetNodeXattr(const Context& context, NodeId node, std::string_view name) {
-  // Asked of every file by `ls -l` (ACLs, labels): answered without a look at anything.
-  if (!name.starts_with(kXattrPrefix)) return Fail(Errc::kNoAttribute, std::string(name));
+  if (!name.starts_with(kXattrPrefix)) return Fail(ForeignXattr(name));
   TCIAFS_ASSIGN(const Xattrs xattrs, XattrsOf(context, node));
   for (const auto& [known, value] : xattrs)
     if (known == name) return value;

@@ -16,6 +16,7 @@
 
 namespace tciafs::vfs {
 
+inline constexpr std::string_view kUserXattrPrefix = "user.";
 inline constexpr std::string_view kXattrPrefix = "user.tcia.";
 
 // Letters, digits, '_', '-' and '.' stay, all else goes: "" if nothing stays.
@@ -24,6 +25,8 @@ std::string XattrNameOf(std::string_view attribute);
 using Xattrs = std::vector<std::pair<std::string, std::string>>;  // full names, unique
 Xattrs DirectoryXattrs(const source::Attributes& attributes, const std::string& error);
 
+// Of a name that does not begin with kXattrPrefix.
+Error ForeignXattr(std::string_view name);
 Result<std::string> GetNodeXattr(const Context& context, NodeId node, std::string_view name);
 Result<std::vector<std::string>> ListNodeXattr(const Context& context, NodeId node);
 
