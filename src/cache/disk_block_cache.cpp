@@ -282,17 +282,20 @@ std::vector<KnownInstance> DiskBlockCache::Known(const SeriesKey& key,
 std::optional<KnownInstance> DiskBlockCache::Known(const SeriesKey& key,
                                                    const source::SeriesVersion& version,
                                                    const source::SopUid& sop) const {
-  const auto entry = EntryOf(key);
-  if (!entry || !source::SameVersion(entry->version, version)) return std::nullopt;
   std::shared_ptr<StoredInstance> live;
   SeriesRef series;
   {
     MutexLock lock(mutex_);
     series = FindLocked(key);
+    if (series && !source::SameVersion(series->entry.version, version)) return std::nullopt;
     if (series) live = LiveLocked(*series, sop);
   }
   if (live) return KnownInstance{sop, live->size_bytes(), live->md5_hex(), true};
-  if (!series) series = std::make_shared<SeriesState>(*entry);
+  if (!series) {
+    auto entry = EntryOf(key);
+    if (!entry || !source::SameVersion(entry->version, version)) return std::nullopt;
+    series = std::make_shared<SeriesState>(std::move(*entry));
+  }
   const auto found = Find(*series, sop);
   if (!found) return std::nullopt;
   return ToKnown(sop, *found);

@@ -3,6 +3,7 @@
 #include "cache/index_records.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "tciafs/cache/disk_cache.h"
@@ -98,6 +99,7 @@ std::optional<std::string_view> Unsealed(std::string_view key, std::string_view 
 std::string HexOf(std::string_view bytes) {
   constexpr char kDigits[] = "0123456789abcdef";
   std::string hex;
+  hex.reserve(2 * bytes.size());
   for (const char byte : bytes) {
     hex += kDigits[static_cast<uint8_t>(byte) >> 4];
     hex += kDigits[static_cast<uint8_t>(byte) & 15];
@@ -122,10 +124,12 @@ uint8_t Flag(bool set, uint8_t flag) { return set ? flag : uint8_t{0}; }
 
 SeriesId SeriesIdOf(const SeriesKey& key) {
   const Hash128 hash = Xxh3Wide(AsBytes(key.series.text()), Xxh3(AsBytes(key.scope)));
-  SeriesId id;
+  std::array<char, kSeriesIdBytes> bytes{};
+  size_t at = 0;
   for (const uint64_t half : {hash.high, hash.low})
-    for (int shift = 56; shift >= 0; shift -= 8) id += static_cast<char>(half >> shift & 0xff);
-  return id;
+    for (int shift = 56; shift >= 0; shift -= 8)
+      bytes[at++] = static_cast<char>(half >> shift & 0xff);
+  return {bytes.data(), bytes.size()};
 }
 
 int64_t BlockCount(int64_t size_bytes) { return (size_bytes + kBlockBytes - 1) / kBlockBytes; }

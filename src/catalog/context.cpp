@@ -56,6 +56,7 @@ void CatalogContext::ClearNext() {
     TCIAFS_TRY(write.Commit());
     CommitStep("catalog.cleared");
     listings.Forget(write.TakeTouched());
+    ++revision;
     return more;
   }();
   if (cleared && *cleared) return PostWrite([this] { ClearNext(); });

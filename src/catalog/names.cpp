@@ -33,6 +33,12 @@ std::string EncodeName(std::string_view id) {
 
 std::optional<std::string> DecodeName(std::string_view name) {
   if (name.empty()) return std::nullopt;
+  if (name.find('%') == std::string_view::npos) {  // nearly all are the ids themselves
+    if (NeedsEscape(name.front(), true)) return std::nullopt;
+    for (const char c : name)
+      if (NeedsEscape(c, false)) return std::nullopt;
+    return std::string(name);
+  }
   std::string id;
   id.reserve(name.size());
   for (size_t i = 0; i < name.size(); ++i) {

@@ -8,34 +8,37 @@
 
 namespace tciafs::catalog {
 
-ObjectPath ObjectPath::Child(std::string id, size_t child_server) const {
-  ObjectPath child = *this;
+ObjectPath ObjectPath::Child(std::string id, size_t child_server) const& {
+  return ObjectPath(*this).Child(std::move(id), child_server);
+}
+
+ObjectPath ObjectPath::Child(std::string id, size_t child_server) && {
   switch (level) {
     case Level::kRoot:
-      child.level = Level::kCollection;
-      child.server = child_server;
-      child.collection = source::CollectionId(std::move(id));
+      level = Level::kCollection;
+      server = child_server;
+      collection = source::CollectionId(std::move(id));
       break;
     case Level::kCollection:
-      child.level = Level::kPatient;
-      child.patient = source::PatientId(std::move(id));
+      level = Level::kPatient;
+      patient = source::PatientId(std::move(id));
       break;
     case Level::kPatient:
-      child.level = Level::kStudy;
-      child.study = source::StudyUid(std::move(id));
+      level = Level::kStudy;
+      study = source::StudyUid(std::move(id));
       break;
     case Level::kStudy:
-      child.level = Level::kSeries;
-      child.series = source::SeriesUid(std::move(id));
+      level = Level::kSeries;
+      series = source::SeriesUid(std::move(id));
       break;
     case Level::kSeries:
-      child.level = Level::kInstance;
-      child.sop = source::SopUid(std::move(id));
+      level = Level::kInstance;
+      sop = source::SopUid(std::move(id));
       break;
     case Level::kInstance:  // a file has no children
       break;
   }
-  return child;
+  return std::move(*this);
 }
 
 std::string ObjectPath::Text() const {

@@ -17,6 +17,7 @@
 #include "vfs/node_table.h"
 #include "vfs/recent_errors.h"
 #include "vfs/recent_handles.h"
+#include "vfs/recent_series.h"
 #include "vfs/virtual_files.h"
 
 namespace tciafs::vfs {
@@ -44,6 +45,7 @@ struct Context {
   NodeTable nodes;
   VirtualNodes virtual_nodes;
   HandleTable<FileHandle> files;
+  mutable RecentSeries recent_series;
   RecentFiles recent_files;  // read without being opened
   HandleTable<DirectoryHandle> directories;
   DirectoryReadings readings;

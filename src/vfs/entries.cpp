@@ -21,7 +21,7 @@ std::optional<catalog::ObjectPath> PathOf(const catalog::ObjectPath& directory,
 SeriesSnapshot SeriesRecordOf(const Context& context, const catalog::ObjectPath& path) {
   auto access = ResolveSeries(context, path);
   if (!access) return {};
-  return {std::move(*access), {}};
+  return {*std::move(access), {}};
 }
 
 int64_t KnownBytes(const Context& context, const SeriesSnapshot& series,

@@ -48,9 +48,9 @@ void Settle(const ContextRef& context, NodeId node, std::stop_token stop, Callba
   const uint64_t changes = context->nodes.changes();
   auto series = ResolveSeries(*context, copy->path);
   if (!series) return done(Fail(std::move(series).error()));
-  const source::SeriesVersion version = series->version();
+  const source::SeriesVersion version = (*series)->version();
   AcquireInstance(
-      *context, *series, copy->path.sop, std::move(stop),
+      *context, **series, copy->path.sop, std::move(stop),
       Continue<FilePtr, Settled>(
           context, std::move(done),
           [node, parent = copy->parent, name = copy->name, changes, version](
@@ -103,7 +103,7 @@ void RefetchHandle(const ContextRef& context, std::shared_ptr<FileHandle> handle
   if (!series) return done(Fail(series.error()));
   --request.refetches_left;
   context->fetcher.Acquire(
-      series->target, copy->path.sop, stop,
+      (*series)->target, copy->path.sop, stop,
       Continue<FilePtr, ReadReply>(
           context, std::move(done),
           [handle = std::move(handle), damaged = std::move(damaged), request, stop](
@@ -146,16 +146,20 @@ void ReadNode(const ContextRef& context, ReadRequest request, std::stop_token st
 
 }  // namespace
 
-Result<SeriesAccess> ResolveSeries(const Context& context, const catalog::ObjectPath& path) {
+Result<SeriesAccessPtr> ResolveSeries(const Context& context, const catalog::ObjectPath& path) {
   if (path.server >= context.options.scopes.size())
     return Fail(Errc::kInternal, path.Text() + ": its server is not configured");
+  const uint64_t revision = context.catalog.revision();
+  if (auto recent = context.recent_series.Find(path, revision)) return recent;
   catalog::ObjectPath series = path;
   series.level = catalog::Level::kSeries;
   series.sop = {};
   auto record = context.catalog.Series(series);
   if (!record) return Fail(record.error().Within(series.Text()));
-  return SeriesAccess{{context.options.scopes[path.server], path.series},
-                      {path.server, std::move(*record)}};
+  auto access = std::make_shared<const SeriesAccess>(SeriesAccess{
+      {context.options.scopes[path.server], path.series}, {path.server, std::move(*record)}});
+  context.recent_series.Put(access, revision);
+  return access;
 }
 
 void AcquireInstance(Context& context, const SeriesAccess& series, const source::SopUid& sop,

@@ -15,7 +15,7 @@
 namespace tciafs::vfs {
 
 // For a path at or below a series. Never touches the network.
-Result<SeriesAccess> ResolveSeries(const Context& context, const catalog::ObjectPath& path);
+Result<SeriesAccessPtr> ResolveSeries(const Context& context, const catalog::ObjectPath& path);
 
 void AcquireInstance(Context& context, const SeriesAccess& series, const source::SopUid& sop,
                      std::stop_token stop, Callback<std::shared_ptr<cache::InstanceFile>> done);

@@ -30,6 +30,9 @@ inline constexpr size_t kDirectoryReadingsMax = 64;
 inline constexpr size_t kRecentFilesMax = 64;
 inline constexpr int64_t kRecentFileMs = 2'000;
 
+// Records of series kept at hand: as many as are read side by side. A few KiB each.
+inline constexpr size_t kRecentSeriesMax = 8;
+
 // In status.json: a screen or two, each a path and a reason of so many bytes.
 inline constexpr size_t kRecentErrorsMax = 64;
 inline constexpr size_t kErrorTextBytesMax = 1'024;

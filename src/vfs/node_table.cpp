@@ -95,34 +95,29 @@ NodeTable::Node* NodeTable::FindChild(const Node& parent, std::string_view name)
 }
 
 std::optional<NodeCopy> NodeTable::Find(NodeId id) const {
-  NodeCopy copy;
-  std::array<std::string, kLevels> names;
+  std::array<const Node*, kLevels> way;  // upwards
   size_t depth = 0;
-  size_t server = 0;
-  {
-    MutexLock lock(mutex_);
-    const Node* node = FindNode(id);
-    if (node == nullptr) return std::nullopt;
-    copy.id = id;
-    copy.parent = node->parent->id;
-    copy.name = node->name;
-    copy.inode = node->inode;
-    copy.parent_inode = node->parent->inode;
-    copy.modified_s = node->modified_s;
-    copy.advertised_bytes = node->advertised_bytes;
-    copy.listed = node->listed;
-    if (node->content_current) copy.exact_bytes = node->content.size_bytes;
-    for (; node->id != kRootNode; node = node->parent) {
-      names[depth++] = node->name;
-      server = node->server;  // the topmost one's counts: a collection belongs to one server
-    }
-  }
+  MutexLock lock(mutex_);
+  const Node* node = FindNode(id);
+  if (node == nullptr) return std::nullopt;
+  NodeCopy copy;
+  copy.id = id;
+  copy.parent = node->parent->id;
+  copy.name = node->name;
+  copy.inode = node->inode;
+  copy.parent_inode = node->parent->inode;
+  copy.modified_s = node->modified_s;
+  copy.advertised_bytes = node->advertised_bytes;
+  copy.listed = node->listed;
+  if (node->content_current) copy.exact_bytes = node->content.size_bytes;
+  for (; node->id != kRootNode; node = node->parent) way[depth++] = node;
+  const size_t server = depth > 0 ? way[depth - 1]->server : 0;  // a collection belongs to one
   while (depth > 0) {
-    const std::string& name = names[--depth];
-    auto own_id = copy.path.level == catalog::Level::kSeries ? catalog::DecodeInstanceName(name)
-                                                             : catalog::DecodeName(name);
+    const Node& next = *way[--depth];
+    auto own_id = next.level == catalog::Level::kInstance ? catalog::DecodeInstanceName(next.name)
+                                                          : catalog::DecodeName(next.name);
     if (!own_id) return std::nullopt;  // Enter has seen to it that this cannot be
-    copy.path = copy.path.Child(std::move(*own_id), server);
+    copy.path = std::move(copy.path).Child(std::move(*own_id), server);
   }
   return copy;
 }

@@ -4,7 +4,7 @@
 // A series as the layers below want it named, and what is known of its instances. Plain data.
 #pragma once
 
-#include <optional>
+#include <memory>
 #include <vector>
 
 #include "tciafs/cache/block_cache.h"
@@ -17,10 +17,11 @@ struct SeriesAccess {
   fetch::SeriesTarget target;
   const source::SeriesVersion& version() const { return target.record.version; }
 };
+using SeriesAccessPtr = std::shared_ptr<const SeriesAccess>;
 
 // Taken once for a pass over a listing.
 struct SeriesSnapshot {
-  std::optional<SeriesAccess> access;       // nullopt: the catalog has no record of it
+  SeriesAccessPtr access;                   // null: the catalog has no record of it
   std::vector<cache::KnownInstance> known;  // sorted by SOP UID
 };
 

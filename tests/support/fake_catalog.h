@@ -28,6 +28,7 @@ class FakeCatalog final : public catalog::Catalog {
   std::atomic<int> lists = 0;
   std::atomic<int> lookups = 0;
   mutable std::atomic<int> rows_read = 0;
+  mutable std::atomic<int> records_read = 0;
 
   // Replaces an entry of the same name.
   void Add(const catalog::ObjectPath& directory, catalog::Entry entry) {
@@ -45,10 +46,12 @@ class FakeCatalog final : public catalog::Catalog {
     auto& listing = directories_[directory.Text()];
     std::erase_if(listing.entries, [&](const auto& old) { return old.name == name; });
     ++listing.version;
+    ++revision_;
   }
   void SetSeries(const catalog::ObjectPath& series, source::SeriesRecord record) {
     std::lock_guard lock(mutex_);
     series_[series.Text()] = std::move(record);
+    ++revision_;
   }
   void SetAttributes(const catalog::ObjectPath& object, source::Attributes attributes) {
     std::lock_guard lock(mutex_);
@@ -86,6 +89,7 @@ class FakeCatalog final : public catalog::Catalog {
     });
   }
   Result<source::SeriesRecord> Series(const catalog::ObjectPath& series) const override {
+    ++records_read;
     std::lock_guard lock(mutex_);
     const auto found = series_.find(series.Text());
     if (found == series_.end()) return Fail(Errc::kNotFound, "no such series");

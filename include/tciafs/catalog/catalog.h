@@ -46,7 +46,8 @@ struct ObjectPath {
 
   // The path one level down whose own id is `id`; for a child of the root, `server` says whose it
   // is.
-  ObjectPath Child(std::string id, size_t child_server) const;
+  ObjectPath Child(std::string id, size_t child_server) const&;
+  ObjectPath Child(std::string id, size_t child_server) &&;
   // "/Collection/Patient/..." with encoded names, as the user sees it.
   std::string Text() const;
   friend bool operator==(const ObjectPath&, const ObjectPath&) = default;

@@ -432,5 +432,18 @@ TEST_F(UnopenedInstancesTest, RefetchesABadBlock) {
   EXPECT_EQ(fetcher.acquires, 2);
 }
 
+TEST_F(InstancesTest, TheRecordOfASeriesIsReadOnceWhileItIsTheSame) {
+  for (const char* one : {"1.2.3.4", "1.2.3.5"}) {
+    AddInstance(one, 5);
+    SetBytes(one, "bytes");
+  }
+  const int before = catalog.records_read;
+  for (const char* one : {"1.2.3.4", "1.2.3.5"}) Open(LookupInstance(one));
+  EXPECT_EQ(catalog.records_read, before + 1);
+  SetVersion("2021-01-01", 10, 1'000'000);
+  Open(LookupInstance("1.2.3.4"));
+  EXPECT_EQ(catalog.records_read, before + 2);
+}
+
 }  // namespace
 }  // namespace tciafs::testing
