@@ -17,10 +17,12 @@
 
 #include "cli/completion.h"
 #include "cli/daemon_link.h"
+#include "cli/fetch_command.h"
 #include "cli/mount_command.h"
 #include "cli/mount_helper.h"
 #include "cli/mount_queries.h"
 #include "cli/option_table.h"
+#include "tciafs/control/limits.h"
 #include "tciafs/fuse/session.h"
 #include "tciafs/http/curl_transport.h"
 #include "tciafs/store/store.h"
@@ -133,6 +135,39 @@ Subcommand AddRefresh(CLI::App& app) {
   return {refresh, [paths] { return RunRefresh(*paths, ThisProcess()); }};
 }
 
+void AddFetchArguments(CLI::App& command, FetchArguments& arguments, bool fetches) {
+  command.add_option("PATH", arguments.paths, "collections, patients, studies, series, images")
+      ->required()
+      ->option_text(" ...");
+  command.add_flag("--all", arguments.whole_archive, "the mountpoint may be one of them");
+  if (!fetches) return;
+  command.add_option("--jobs", arguments.jobs, "series at once [as --downloads of the mount]")
+      ->option_text("N")
+      ->check(CLI::Range(1, control::kJobsMax));
+}
+
+Subcommand AddFetch(CLI::App& app) {
+  auto* fetch = app.add_subcommand("fetch", "Download all of what the paths hold, now, verified");
+  const auto arguments = std::make_shared<FetchArguments>();
+  AddFetchArguments(*fetch, *arguments, true);
+  return {fetch, [arguments] { return RunFetch(*arguments, ThisProcess()); }};
+}
+
+Subcommand AddPin(CLI::App& app) {
+  auto* pin = app.add_subcommand("pin", "Fetch what the paths hold, and never evict it");
+  const auto arguments = std::make_shared<FetchArguments>();
+  AddFetchArguments(*pin, *arguments, true);
+  pin->add_flag("--no-fetch", arguments->only_mark, "keep what comes; download nothing now");
+  return {pin, [arguments] { return RunPin(*arguments, ThisProcess()); }};
+}
+
+Subcommand AddUnpin(CLI::App& app) {
+  auto* unpin = app.add_subcommand("unpin", "Let what the paths hold be evicted again");
+  const auto arguments = std::make_shared<FetchArguments>();
+  AddFetchArguments(*unpin, *arguments, false);
+  return {unpin, [arguments] { return RunUnpin(*arguments, ThisProcess()); }};
+}
+
 }  // namespace
 
 ExitCode MountWith(const std::string& mountpoint, Settings settings,
@@ -170,7 +205,8 @@ int Main(int argc, char** argv) {
   app.name("tciafs");
   app.require_subcommand(1);
   app.set_version_flag("--version", VersionText);
-  const Subcommand subcommands[] = {AddMount(app), AddUmount(app), AddStatus(app), AddRefresh(app)};
+  const Subcommand subcommands[] = {AddMount(app), AddUmount(app), AddStatus(app), AddRefresh(app),
+                                    AddFetch(app), AddPin(app),    AddUnpin(app)};
 
   if (argc > 1 && std::string_view(argv[1]) == kCompleteCommand) {
     for (const std::string& offer : Complete(app, {argv + 2, argv + argc}))

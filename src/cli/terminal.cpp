@@ -133,15 +133,24 @@ std::string Printable(const std::string& text) {
 
 void Repainter::Show(const std::vector<std::string>& lines) {
   const TerminalSize size = SizeOfTerminal(fd_);
-  std::string text = shown_ > 0 ? fmt::format("\x1b[{}F\x1b[J", shown_) : "";
-  shown_ = std::min(lines.size(), static_cast<size_t>(std::max(size.rows - 1, 1)));
-  for (size_t i = 0; i < shown_; ++i) text += Shortened(lines[i], size.columns - 1) + "\n";
+  std::string text = TakenAway(size.columns);
+  const size_t count = std::min(lines.size(), static_cast<size_t>(std::max(size.rows - 1, 1)));
+  for (size_t i = lines.size() - count; i < lines.size(); ++i) {
+    const std::string line = Shortened(lines[i], size.columns - 1);
+    shown_.push_back(Columns(line));
+    text += line + "\n";
+  }
   WriteAll(fd_, text);
 }
 
-void Repainter::Clear() {
-  if (shown_ > 0) WriteAll(fd_, fmt::format("\x1b[{}F\x1b[J", shown_));
-  shown_ = 0;
+void Repainter::Clear() { WriteAll(fd_, TakenAway(SizeOfTerminal(fd_).columns)); }
+
+std::string Repainter::TakenAway(int columns) {
+  size_t rows = 0;
+  const auto width = static_cast<size_t>(std::max(columns, 1));
+  for (const size_t length : shown_) rows += std::max<size_t>(1, (length + width - 1) / width);
+  shown_.clear();
+  return rows > 0 ? fmt::format("\x1b[{}F\x1b[J", rows) : "";
 }
 
 Interruptible::Interruptible(int connection_fd) {

@@ -30,7 +30,8 @@ std::string Shortened(const std::string& text, int width);
 // Control characters would do things to the terminal: shown as '?'.
 std::string Printable(const std::string& text);
 
-// A block of lines that is drawn over itself on a terminal. Lines are cut to its size.
+// A block of lines that is drawn over itself on a terminal. Lines are cut to its size; where that
+// has become narrower since, what was shown has been broken into more lines.
 class Repainter {
  public:
   explicit Repainter(int fd) : fd_(fd) {}
@@ -39,8 +40,10 @@ class Repainter {
   void Clear();
 
  private:
+  std::string TakenAway(int columns);
+
   int fd_;
-  size_t shown_ = 0;
+  std::vector<size_t> shown_;  // the columns of each line
 };
 
 // While it lives SIGINT and SIGTERM do not end the process: they shut the connection down (-1:

@@ -107,10 +107,12 @@ Status FetchJob::TakeIn(const Ended& ended) {
     }
     if (EndsAsking(error.code)) silent_servers_.insert(series_[index].path.server);
   }
-  const int64_t announced_bytes = series_[index].plan.version.total_bytes;
-  ++ended_;
-  if (announced_bytes >= 0 || ended.outcome)
-    ended_bytes_ += announced_bytes >= 0 ? announced_bytes : ended.outcome->size_bytes;
+  if (!series_[index].here) {
+    const int64_t announced_bytes = series_[index].plan.version.total_bytes;
+    ++ended_;
+    if (announced_bytes >= 0 || ended.outcome)
+      ended_bytes_ += announced_bytes >= 0 ? announced_bytes : ended.outcome->size_bytes;
+  }
   return ended.outcome ? TellOutcome(index, *ended.outcome)
                        : TellFailed(index, ended.outcome.error());
 }

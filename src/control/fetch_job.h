@@ -4,8 +4,8 @@
 // Brings planned series here, verified, a few at a time, and tells how it goes. Messages:
 //
 //   active path= received_bytes= expected_bytes= started=       each series under way, then
-//   progress ended= ended_bytes=                                how many have ended, and what they
-//                                                               had
+//   progress ended= ended_bytes=                                how many have ended that were not
+//                                                               here, and what they had
 //   series path= state=verified|unverified images= bytes= [reason=]         one that ended
 //   series path= state=failed code= reason=
 //   missing path= reason=           each instance known to be missing of an unverified one

@@ -143,6 +143,25 @@ class Bounds(harness.MountCase):
             self.assertEqual(mapped[:], whole)
         self.assertEqual(harness.md5_of(mount / paths[0]), truth[paths[0]][0])
 
+    def test_s3_pinned(self):
+        """S3: Pinned series are never evicted."""
+        server = self.archive("--synthetic", COLLECTION, "--zip-level", 0)
+        truth = server.truth("C")
+        mount = self.mount(server, options=["--cache-size", "16M"])
+        series = sorted({os.path.dirname(path) for path in truth})
+        pinned = harness.command("pin", *(mount / path for path in series[:3]))
+        self.assertEqual(pinned.returncode, 0, pinned)
+        for path in sorted(truth):
+            self.assertEqual(harness.outcome_of_reading(mount / path), truth[path][0])
+        mount = self.remount(mount, server, options=["--cache-size", "16M"])
+        for path in sorted(truth, reverse=True):
+            self.assertEqual(harness.outcome_of_reading(mount / path), truth[path][0])
+        cached = {path: os.getxattr(mount / path, "user.tcia.cached") for path in truth}
+        self.assertIn(b"0", cached.values(), "others were evicted meanwhile")
+        for path in truth:
+            if os.path.dirname(path) in series[:3]:
+                self.assertEqual(cached[path], b"1")
+
 
 if __name__ == "__main__":
     harness.main()
