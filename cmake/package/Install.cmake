@@ -7,5 +7,6 @@ foreach(section 1 5 7 8)
 endforeach()
 install(CODE "
   set(TCIAFS_PACKAGE_DIR \"${CMAKE_CURRENT_LIST_DIR}\")
-  set(TCIAFS_SCRATCH_DIR \"${CMAKE_BINARY_DIR}/install\")")
+  set(TCIAFS_BUILD_DIR \"${CMAKE_BINARY_DIR}\")")
 install(SCRIPT ${CMAKE_CURRENT_LIST_DIR}/places.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/Package.cmake)

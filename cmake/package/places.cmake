@@ -1,6 +1,6 @@
 # Run by `cmake --install` and by CPack: puts what surrounds the program where systems look for it.
 # What depends on the prefix is decided here, since it may be given only now. DESTDIR is honoured.
-# Given: TCIAFS_PACKAGE_DIR (this folder), TCIAFS_SCRATCH_DIR and CMAKE_INSTALL_PREFIX.
+# Given: TCIAFS_PACKAGE_DIR (this folder), TCIAFS_BUILD_DIR and CMAKE_INSTALL_PREFIX.
 
 # Elsewhere than in these two prefixes nobody looks without being told; there all stays inside.
 set(prefix "${CMAKE_INSTALL_PREFIX}")
@@ -24,10 +24,11 @@ endif()
 set(TCIAFS_BIN "${prefix}/bin/tciafs")
 
 # place(SOURCE DIRECTORY NAME): variables in the source (@NAME@) are filled in.
+string(RANDOM LENGTH 16 ours)  # several may install from one build directory at a time
+set(scratch_dir "${TCIAFS_BUILD_DIR}/install-${ours}")
 function(place source directory name)
-  configure_file("${TCIAFS_PACKAGE_DIR}/${source}" "${TCIAFS_SCRATCH_DIR}/${name}" @ONLY)
-  file(INSTALL DESTINATION "${directory}" TYPE FILE FILES "${TCIAFS_SCRATCH_DIR}/${name}")
-  file(REMOVE "${TCIAFS_SCRATCH_DIR}/${name}")
+  configure_file("${TCIAFS_PACKAGE_DIR}/${source}" "${scratch_dir}/${name}" @ONLY)
+  file(INSTALL DESTINATION "${directory}" TYPE FILE FILES "${scratch_dir}/${name}")
   set(CMAKE_INSTALL_MANIFEST_FILES "${CMAKE_INSTALL_MANIFEST_FILES}" PARENT_SCOPE)
 endfunction()
 
@@ -48,3 +49,4 @@ place(containers.md "${prefix}/share/doc/tciafs" containers.md)
 place(Dockerfile "${prefix}/share/doc/tciafs/examples" Dockerfile)
 place(tciafs.conf "${prefix}/share/doc/tciafs/examples" tciafs.conf)
 place(apparmor-fusermount3 "${prefix}/share/doc/tciafs/examples" apparmor-fusermount3)
+file(REMOVE_RECURSE "${scratch_dir}")

@@ -16,43 +16,27 @@ namespace {
 
 // For mount(8), fstab(5) and systemd, or always so here (ro, nosuid, nodev, noexec,
 // default_permissions).
-constexpr std::array kIgnoredWords = {"rw",
-                                      "ro",
-                                      "defaults",
-                                      "auto",
-                                      "noauto",
-                                      "user",
-                                      "nouser",
-                                      "users",
-                                      "owner",
-                                      "group",
-                                      "nogroup",
-                                      "nofail",
-                                      "_netdev",
-                                      "nosuid",
-                                      "nodev",
-                                      "noexec",
-                                      "suid",
-                                      "dev",
-                                      "exec",
-                                      "silent",
-                                      "loud",
-                                      "async",
-                                      "sync",
-                                      "dirsync",
-                                      "mand",
-                                      "nomand",
-                                      "iversion",
-                                      "noiversion",
-                                      "relatime",
-                                      "norelatime",
-                                      "strictatime",
-                                      "nostrictatime",
-                                      "lazytime",
-                                      "nolazytime",
-                                      "diratime",
-                                      "nodiratime",
-                                      "default_permissions"};
+constexpr std::array kIgnoredWords = {"rw",          "ro",
+                                      "defaults",    "auto",
+                                      "noauto",      "user",
+                                      "nouser",      "users",
+                                      "owner",       "group",
+                                      "nogroup",     "nofail",
+                                      "_netdev",     "nosuid",
+                                      "nodev",       "noexec",
+                                      "suid",        "dev",
+                                      "exec",        "silent",
+                                      "loud",        "async",
+                                      "sync",        "dirsync",
+                                      "mand",        "nomand",
+                                      "iversion",    "noiversion",
+                                      "relatime",    "norelatime",
+                                      "strictatime", "nostrictatime",
+                                      "lazytime",    "nolazytime",
+                                      "diratime",    "nodiratime",
+                                      "symfollow",   "nosymfollow",
+                                      "uhelper",     "comment",
+                                      "subtype",     "default_permissions"};
 // Those libfuse knows; of the times of access only these two.
 constexpr std::array kKernelWords = {"noatime", "atime", "auto_unmount"};
 constexpr std::array kKernelWordsWithValue = {"context", "fscontext", "defcontext", "rootcontext",
@@ -111,8 +95,8 @@ Outcome<void> TakeWord(MountWords& result, const std::string& word, bool sloppy)
     result.fsname = value;
   else if (Contains(kKernelWords, word) || Contains(kKernelWordsWithValue, name))
     result.kernel_options.push_back(word);
-  else if (!Contains(kIgnoredWords, name) && !name.starts_with("x-") && name != "comment" &&
-           name != "subtype" && !sloppy)
+  else if (!Contains(kIgnoredWords, name) && !name.starts_with("x-") && !name.starts_with("X-") &&
+           !sloppy)
     return FailWith(ExitCode::kUsage, "unknown mount option '" + name + "'");
   return {};
 }

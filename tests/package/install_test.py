@@ -22,7 +22,9 @@ OF_USR = [
     "/usr/share/fish/vendor_completions.d/tciafs.fish",
     "/usr/share/man/man1/tciafs.1",
     "/usr/share/man/man5/tciafs-cache.5",
+    "/usr/share/man/man5/tciafs.conf.5",
     "/usr/share/man/man7/tciafs.7",
+    "/usr/share/man/man8/mount.tciafs.8",
 ]
 
 

@@ -40,6 +40,36 @@ def commands(help_of, words=()):
         yield from commands(help_of, (*words, name))
 
 
+def settings_in_help(text):
+    """{name: (value, default)} of the long options."""
+    entries = re.findall(r"^  (?:-\w,)?--([a-z-]+)(?: (\S+))?\s+(.*)$", text, re.MULTILINE)
+    return {name: (value, (re.findall(r"\[(.*)\]$", told) or [""])[0]) for name, value, told in entries}
+
+
+def settings_in_page(roff):
+    """The same from the table of tciafs.conf(5)."""
+    table = roff.partition("name@value@default\n")[2].partition(".TE")[0]
+    rows = (row.split("@") for row in table.replace("T{\n", "").replace("\nT}", "").splitlines())
+    return {name: (value, default) for name, value, default in rows}
+
+
+def words_of_others(source):
+    """Mount options that are not ours, from settings.cpp: (ignored, passed on)."""
+    arrays = dict(re.findall(r"constexpr std::array (k\w+) = \{(.*?)\}", source, re.DOTALL))
+    return [set(re.findall(r'"(\w+)"', arrays[name])) for name in
+            ("kIgnoredWords", "kKernelWords", "kKernelWordsWithValue")]
+
+
+def problems_of_mount_page(page, source):
+    ignored, plain_words, with_value = words_of_others(source)
+    listed = set(page.partition(".nh\n")[2].partition(".hy")[0].split())
+    for word in sorted(ignored ^ listed):
+        yield f"'{word}' is ignored as a mount option, or mount.tciafs.8 says so, but not both"
+    for word in sorted(plain_words | {word + "=" for word in with_value}):
+        if not re.search(rf"^\.BR? {word}(?: |$)", page, re.MULTILINE):
+            yield f"mount.tciafs.8 does not tell of the mount option '{word}'"
+
+
 def check(root, program):
     problems = []
     for page in sorted((root / "man").iterdir()):
@@ -65,6 +95,16 @@ def check(root, program):
             problems.append(f"tciafs.1 does not tell of '{command}'")
         for option in sorted(options - options_named(main_page)):
             problems.append(f"tciafs.1 does not tell of --{option} of '{command}'")
+    settings = settings_in_help(help_of("mount"))
+    written = settings_in_page((root / "man" / "tciafs.conf.5").read_text())
+    for name in sorted((settings.keys() - {"help"}) | written.keys()):
+        if settings.get(name) != written.get(name):
+            problems.append(f"{name}: --help says {settings.get(name)}, tciafs.conf.5 {written.get(name)}")
+    problems += problems_of_mount_page((root / "man" / "mount.tciafs.8").read_text(),
+                                       (root / "src" / "cli" / "settings.cpp").read_text())
+    sample = (root / "cmake" / "package" / "tciafs.conf").read_text()
+    for name in sorted(set(re.findall(r"^#?([a-z-]+) = ", sample, re.MULTILINE)) - settings.keys()):
+        problems.append(f"cmake/package/tciafs.conf has '{name}', which is no setting")
     return problems
 
 

@@ -73,6 +73,22 @@ class Manual(unittest.TestCase):
         self.assertEqual(check_manual.options_in_page(".TP\n\\fB\\-\\-cache\\-dir\\fR DIR\ntext --other\n"),
                          {"cache-dir"})
 
+    def test_settings(self):
+        self.assertEqual(check_manual.settings_in_help("  -f,--flag   stay\n  --size SIZE  room [5G]\n"),
+                         {"flag": ("", ""), "size": ("SIZE", "5G")})
+        self.assertEqual(check_manual.settings_in_page("name@value@default\nsize@SIZE@T{\n5G\nT}\nflag@@\n.TE"),
+                         {"flag": ("", ""), "size": ("SIZE", "5G")})
+
+    def test_words_of_mount(self):
+        source = ('constexpr std::array kIgnoredWords = {"ro", "rw"};\n'
+                  'constexpr std::array kKernelWords = {"noatime"};\n'
+                  'constexpr std::array kKernelWordsWithValue = {"context"};\n')
+        good = ".BR noatime ,\n.BR context= ;\n.nh\nro rw\n.hy\n"
+        self.assertEqual(list(check_manual.problems_of_mount_page(good, source)), [])
+        for bad in (good.replace("ro rw", "ro"), good.replace("ro rw", "ro rw sw"),
+                    good.replace("noatime", "atime"), good.replace("context=", "context")):
+            self.assertEqual(len(list(check_manual.problems_of_mount_page(bad, source))), 1, bad)
+
     def test_subcommands(self):
         texts = {(): "Subcommands:\n  cache  x\n  mount  x\n", ("cache",): "Subcommands:\n  list  x\n"}
         self.assertEqual(list(check_manual.commands(lambda *words: texts.get(words, "  --x  y\n"))),
