@@ -55,40 +55,53 @@ Status DiskInstanceWriter::Start() {
   return MoveToMemory();
 }
 
+// What lacks a part of its bytes is not to be published, so a failure stays.
 Status DiskInstanceWriter::Append(ByteView bytes) {
+  if (failure_) return Fail(*failure_);
+  Status taken = TakeBlocks(bytes);
+  if (!taken) failure_ = taken.error();
+  return taken;
+}
+
+Status DiskInstanceWriter::TakeBlocks(ByteView bytes) {
   constexpr auto kBlockSize = static_cast<size_t>(kBlockBytes);
   if (!fd_.valid()) return Fail(Errc::kInternal, sop_.text() + ": the writer has failed");
   while (!bytes.empty()) {
-    if (block_.size() == kBlockSize) TCIAFS_TRY(WriteBlock());
     const ByteView taken = bytes.first(std::min(bytes.size(), kBlockSize - block_.size()));
-    block_.insert(block_.end(), taken.begin(), taken.end());
     bytes = bytes.subspan(taken.size());
+    if (taken.size() == kBlockSize) {
+      TCIAFS_TRY(WriteBlock(taken));
+      continue;
+    }
+    block_.insert(block_.end(), taken.begin(), taken.end());
+    if (block_.size() < kBlockSize) continue;
+    TCIAFS_TRY(WriteBlock(block_));
+    block_.clear();
   }
   return {};
 }
 
-Status DiskInstanceWriter::WriteBlock() {
-  const auto size = static_cast<int64_t>(block_.size());
+Status DiskInstanceWriter::WriteBlock(ByteView block) {
+  const auto size = static_cast<int64_t>(block.size());
   if (size == 0) return {};
   if (written_bytes_ + size > fetch_->cache.instance_bytes_max())
     return Fail(Errc::kNoSpace, sop_.text() + ": larger than an instance can be");
-  if (!in_memory_) TCIAFS_TRY(WriteBlockToDisk());
+  if (!in_memory_) TCIAFS_TRY(WriteBlockToDisk(block));
   if (in_memory_) {
     TCIAFS_TRY(fetch_->cache.ClaimMemory(size));
-    if (const Status status = WriteFully(fd_.get(), written_bytes_, block_); !status) {
+    if (const Status status = WriteFully(fd_.get(), written_bytes_, block); !status) {
       fetch_->cache.UnclaimMemory(size);
       return Fail(Errc::kInternal, status.error().message);
     }
   }
-  checksums_.push_back(Xxh3(block_));
+  checksums_.push_back(Xxh3(block));
   written_bytes_ += size;
-  block_.clear();
   return {};
 }
 
 // If the disk fails the writer is in memory afterwards, and the block still to be written.
-Status DiskInstanceWriter::WriteBlockToDisk() {
-  const int64_t end = written_bytes_ + static_cast<int64_t>(block_.size());
+Status DiskInstanceWriter::WriteBlockToDisk(ByteView block) {
+  const int64_t end = written_bytes_ + static_cast<int64_t>(block.size());
   const int64_t more = OnDiskBytes(end) - OnDiskBytes(claimed_bytes_);
   if (more > 0) {
     const Status claimed = fetch_->cache.Claim(more, *fetch_);
@@ -101,7 +114,7 @@ Status DiskInstanceWriter::WriteBlockToDisk() {
     TCIAFS_TRY(claimed);
     claimed_bytes_ = end;
   }
-  const Status status = fetch_->cache.disk().Write(fd_.get(), written_bytes_, block_);
+  const Status status = fetch_->cache.disk().Write(fd_.get(), written_bytes_, block);
   if (status) {
     CommitStep("cache.instance.block_written");
     return {};
@@ -144,8 +157,10 @@ Status DiskInstanceWriter::CopyBlocksTo(int memory_fd) {
 Result<std::shared_ptr<InstanceFile>> DiskInstanceWriter::Publish(const std::string& md5_hex) {
   if (!md5_hex.empty() && !IsMd5Hex(md5_hex))
     return Fail(Errc::kInvalidArgument, "not an MD5 sum: " + md5_hex);
+  if (failure_) return Fail(*failure_);
   if (!fd_.valid()) return Fail(Errc::kInternal, sop_.text() + ": published already, or failed");
-  TCIAFS_TRY(WriteBlock());
+  TCIAFS_TRY(WriteBlock(block_));
+  block_.clear();
   const InstanceEntry entry{true, written_bytes_, md5_hex, checksums_};
   if (!in_memory_) {
     auto published = PublishOnDisk(entry);

@@ -75,8 +75,9 @@ class DiskInstanceWriter final : public InstanceWriter {
   Result<std::shared_ptr<InstanceFile>> Publish(const std::string& md5_hex) override;
 
  private:
-  Status WriteBlock();
-  Status WriteBlockToDisk();
+  Status TakeBlocks(ByteView bytes);
+  Status WriteBlock(ByteView block);
+  Status WriteBlockToDisk(ByteView block);
   Status MoveToMemory();
   Status CopyBlocksTo(int memory_fd);
   Result<std::shared_ptr<StoredInstance>> PublishOnDisk(const InstanceEntry& entry);
@@ -87,9 +88,10 @@ class DiskInstanceWriter final : public InstanceWriter {
   const bool was_known_;
   bool in_memory_ = false;
   bool published_ = false;
-  std::string path_;  // on disk
+  std::optional<Error> failure_;  // of Append
+  std::string path_;              // on disk
   UniqueFd fd_;
-  std::vector<std::byte> block_;  // the last one, until it is full
+  std::vector<std::byte> block_;  // one that came in pieces, until it is full
   std::vector<uint64_t> checksums_;
   int64_t written_bytes_ = 0;
   int64_t claimed_bytes_ = 0;  // of the disk

@@ -172,6 +172,20 @@ TEST_F(CacheDegraded, MemoryIsBounded) {
   EXPECT_TRUE(Write(**writer, "s", "3.1", kMiB));
 }
 
+TEST_F(CacheDegraded, WhatLacksBytesIsNotPublished) {
+  faults_.creates_fail = true;
+  auto writer = cache_->BeginSeries({Key("s"), Version()});
+  auto instance = (*writer)->BeginInstance(Sop("1.1"));
+  Status appended;
+  for (int i = 0; i < 40 && appended; ++i) appended = (*instance)->Append(Bytes("s", "x", kMiB));
+  ASSERT_FALSE(appended);
+  EXPECT_EQ((*instance)->Append(Bytes("s", "x", 1)).error().code, Errc::kNoSpace);
+  const auto published = (*instance)->Publish("");
+  ASSERT_FALSE(published);
+  EXPECT_EQ(published.error().code, Errc::kNoSpace);
+  EXPECT_FALSE(Has("s", "1.1"));
+}
+
 TEST_F(CacheDegraded, AnInstanceInMemoryCanBeWithdrawn) {
   faults_.creates_fail = true;
   auto writer = cache_->BeginSeries({Key("s"), Version()});
