@@ -112,29 +112,31 @@ Status SeriesZipReader::OnEntryData(ByteView bytes) {
     case EntryKind::kSearching:
       break;
   }
+  if (head_.empty() && bytes.size() >= next_search_bytes_) return Search(bytes, false);
   head_ += AsText(bytes);
-  return head_.size() >= next_search_bytes_ ? Search(false) : Status();
+  return head_.size() >= next_search_bytes_ ? Search(AsBytes(head_), false) : Status();
 }
 
 Status SeriesZipReader::OnEntryEnd(const zip::EntryEnd&) {
-  if (kind_ == EntryKind::kSearching) TCIAFS_TRY(Search(true));
+  if (kind_ == EntryKind::kSearching) TCIAFS_TRY(Search(AsBytes(head_), true));
   const EntryKind ended = std::exchange(kind_, EntryKind::kNone);
   if (ended == EntryKind::kMd5List) ReadMd5List();
   if (ended != EntryKind::kInstance) return {};
   return FromSink(sink_->EndInstance());
 }
 
-Status SeriesZipReader::Search(bool complete) {
-  const auto found = dicom::FindSopInstanceUid(AsBytes(head_), complete);
+// `head` is all that has come of the entry, or the first of it, which is kept if it does not do.
+Status SeriesZipReader::Search(ByteView head, bool complete) {
+  const auto found = dicom::FindSopInstanceUid(head, complete);
   if (!found) return Skip(found.error().message);
-  if (*found) return Recognise(**found);
-  if (complete || head_.size() >= dicom::kHeadBytesMax)
-    return Skip("no SOPInstanceUID in its head");
-  next_search_bytes_ = std::min(head_.size() * 2, dicom::kHeadBytesMax);
+  if (*found) return Recognise(**found, head);
+  if (complete || head.size() >= dicom::kHeadBytesMax) return Skip("no SOPInstanceUID in its head");
+  next_search_bytes_ = std::min(head.size() * 2, dicom::kHeadBytesMax);
+  if (head_.empty()) head_ = AsText(head);
   return {};
 }
 
-Status SeriesZipReader::Recognise(const std::string& sop_text) {
+Status SeriesZipReader::Recognise(const std::string& sop_text, ByteView head) {
   if (!IsUid(sop_text)) return Skip("its SOPInstanceUID is no UID");
   const source::SopUid sop(sop_text);
   const bool first = entry_of_sop_.emplace(sop, name_).second;
@@ -147,8 +149,9 @@ Status SeriesZipReader::Recognise(const std::string& sop_text) {
     const auto sum = md5_of_entry_->find(name_);
     if (sum != md5_of_entry_->end()) sink_->ExpectMd5(sop, sum->second);
   }
-  const std::string head = std::exchange(head_, {});
-  return FromSink(sink_->Data(AsBytes(head)));
+  const Status passed_on = FromSink(sink_->Data(head));
+  head_ = {};
+  return passed_on;
 }
 
 Status SeriesZipReader::Skip(std::string_view why) {

@@ -54,8 +54,8 @@ class SeriesZipReader final : public BodyReader, private zip::ZipHandler {
   Status OnEntryData(ByteView bytes) override;
   Status OnEntryEnd(const zip::EntryEnd& end) override;
 
-  Status Search(bool complete);
-  Status Recognise(const std::string& sop_text);
+  Status Search(ByteView head, bool complete);
+  Status Recognise(const std::string& sop_text, ByteView head);
   Status Skip(std::string_view why);
   void ReadMd5List();
   Status FromSink(Status status);
