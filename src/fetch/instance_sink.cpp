@@ -57,6 +57,13 @@ Status InstanceSink::BeginInTurn(const source::SopUid& sop, Arrivals& arrived) {
   return {};
 }
 
+void InstanceSink::KnowMd5(const std::string& md5_hex) {
+  const Gate::Pass pass(intake_.core.gate);
+  if (!pass) return;
+  MutexLock turn(intake_.turn);
+  if (open_) open_->md5_hex = md5_hex;
+}
+
 Status InstanceSink::Data(ByteView bytes) {
   const Gate::Pass pass(intake_.core.gate);
   if (!pass) return Closed();
@@ -72,7 +79,7 @@ Status InstanceSink::DataInTurn(ByteView bytes) {
   intake_.bytes_received += count;
   TCIAFS_TRY(intake_.ledger.CheckRunaway(begun_, received_bytes_));
   open_->size_bytes += count;
-  open_->md5.Update(bytes);
+  if (open_->md5_hex.empty()) open_->md5.Update(bytes);
   return open_->writer ? open_->writer->Append(bytes) : Status();
 }
 
@@ -97,7 +104,7 @@ Status InstanceSink::EndInTurn(Arrivals& arrived, bool& hold) {
   Incoming ended = std::move(*open_);
   open_.reset();
   if (delivered_.insert(ended.sop).second) delivered_bytes_ += ended.size_bytes;
-  ended.md5_hex = ended.md5.FinishHex();
+  if (ended.md5_hex.empty()) ended.md5_hex = ended.md5.FinishHex();
   if (!ended.writer) return EndAlreadyHere(ended, arrived);
   ended.ended_ms = intake_.core.clock.MonotonicMs();
   held_ = std::move(ended);

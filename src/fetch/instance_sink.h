@@ -77,6 +77,8 @@ class InstanceSink final : public source::SeriesSink,
   void ExpectMd5(const source::SopUid& sop, const std::string& md5_hex) override;
   void Done(Status status) override;
 
+  // Of the instance that has begun, before its data: who calls has computed it, of all of them.
+  void KnowMd5(const std::string& md5_hex);
   // Lets go of what is half written. After the gate closed and emptied.
   void Drop();
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "fetch/queued_sink.h"
 #include "tciafs/fetch/limits.h"
 #include "tciafs/util/bytes.h"
 #include "tciafs/util/hash.h"
@@ -284,7 +285,10 @@ void SeriesDownload::Stream() {
     sinks_.push_back(sink);
     stream_began_ms_ = core_->clock.MonotonicMs();
   }
-  source_.StreamSeries(Query(), stop_.get_token(), std::move(sink));
+  if (core_->options.queue_bytes_max == 0)
+    return source_.StreamSeries(Query(), stop_.get_token(), std::move(sink));
+  source_.StreamSeries(Query(), stop_.get_token(),
+                       std::make_shared<QueuedSink>(core_, std::move(sink)));
 }
 
 void SeriesDownload::AfterStream(const SinkOutcome& outcome) {

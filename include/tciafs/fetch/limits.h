@@ -41,6 +41,11 @@ inline constexpr int64_t kExcessInstancesMax = 1'000;
 inline constexpr int64_t kUnannouncedBytesMax = int64_t{1} << 40;
 inline constexpr int64_t kUnannouncedInstancesMax = 1'000'000;
 
+// What a stream may be ahead of the summing and writing of it: eight slices of the usual half MiB,
+// which is as many as are summed side by side. A piece is as large as the cache's blocks.
+inline constexpr size_t kQueueBytesMax = size_t{4} << 20;
+inline constexpr size_t kQueuePieceBytes = size_t{128} << 10;
+
 // Readers that wait, of all series together: more threads than most machines allow. Each is an
 // object of below 2 KiB, and no thread here.
 inline constexpr size_t kWaitersMax = 100'000;

@@ -27,6 +27,8 @@ struct FetchOptions {
   // A broken download is not begun again once nothing has come of it for so long.
   int64_t stall_ms = 60'000;
   size_t waiters_max = kWaitersMax;
+  // Of each stream, between the source's thread and the one that sums and writes; 0: these are one.
+  size_t queue_bytes_max = kQueueBytesMax;
 };
 
 std::unique_ptr<Fetcher> CreateSeriesFetcher(const FetchOptions& options,

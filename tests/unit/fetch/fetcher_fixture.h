@@ -81,6 +81,8 @@ using AnswerPtr = std::shared_ptr<Answer>;
 
 class FetcherFixture : public ::testing::Test {
  protected:
+  // What a stream brings has its effects at once.
+  FetcherFixture() { options_.queue_bytes_max = 0; }
   void SetUp() override { Make(); }
   void TearDown() override {
     fetcher_.reset();

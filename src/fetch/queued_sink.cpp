@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+#include "fetch/queued_sink.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "tciafs/fetch/limits.h"
+#include "tciafs/util/hash.h"
+
+namespace tciafs::fetch {
+namespace {
+
+Status Closed() { return Fail(Errc::kCancelled, "the download has ended"); }
+
+}  // namespace
+
+QueuedSink::QueuedSink(std::shared_ptr<FetchCore> core, std::shared_ptr<InstanceSink> sink)
+    : core_(std::move(core)), sink_(std::move(sink)), bytes_max_(core_->options.queue_bytes_max) {}
+
+// ---- the source's calls
+
+Status QueuedSink::BeginInstance(const source::SopUid& sop) {
+  filled_bytes_ = 0;
+  Event event;
+  event.kind = Event::Kind::kBegin;
+  event.sop = sop;
+  return Push(std::move(event));
+}
+
+Status QueuedSink::Data(ByteView bytes) {
+  while (!bytes.empty()) {
+    if (!filling_) filling_ = NewBuffer();
+    const size_t taken_bytes = std::min(bytes.size(), kQueuePieceBytes - filled_bytes_);
+    std::memcpy(filling_.get() + filled_bytes_, bytes.data(), taken_bytes);
+    filled_bytes_ += taken_bytes;
+    bytes = bytes.subspan(taken_bytes);
+    if (filled_bytes_ == kQueuePieceBytes) TCIAFS_TRY(PushFilled());
+  }
+  return {};
+}
+
+Status QueuedSink::EndInstance() {
+  if (filled_bytes_ > 0) TCIAFS_TRY(PushFilled());
+  Event event;
+  event.kind = Event::Kind::kEnd;
+  return Push(std::move(event));
+}
+
+void QueuedSink::ExpectMd5(const source::SopUid& sop, const std::string& md5_hex) {
+  Event event;
+  event.kind = Event::Kind::kMd5;
+  event.sop = sop;
+  event.md5_hex = md5_hex;
+  static_cast<void>(Push(std::move(event)));
+}
+
+// What is not whole by now stays behind.
+void QueuedSink::Done(Status status) {
+  filling_.reset();
+  Event event;
+  event.kind = Event::Kind::kDone;
+  event.status = std::move(status);
+  static_cast<void>(Push(std::move(event)));
+}
+
+Status QueuedSink::PushFilled() {
+  Event event;
+  event.buffer = std::move(filling_);
+  event.size_bytes = std::exchange(filled_bytes_, 0);
+  return Push(std::move(event));
+}
+
+Status QueuedSink::Push(Event event) {
+  const Gate::Pass pass(core_->gate);
+  if (!pass) return Closed();
+  const bool done = event.kind == Event::Kind::kDone;
+  {
+    MutexLock lock(mutex_);
+    if (failure_ && !done) return Fail(*failure_);
+    event.memory_bytes = sizeof(Event) + event.sop.text().size() + event.md5_hex.size() +
+                         (event.buffer ? kQueuePieceBytes : 0);
+    queued_bytes_ += event.memory_bytes;
+    if (IsEnd(event)) ++ends_;
+    events_.push_back(std::move(event));
+    AskForTurn();
+  }
+  while (!AwaitRoom()) PassOn();
+  return {};
+}
+
+// False if this thread had better make room.
+bool QueuedSink::AwaitRoom() {
+  MutexLock lock(mutex_);
+  if (queued_bytes_ < bytes_max_) return true;
+  while (passing_on_ && queued_bytes_ > bytes_max_ / 2) emptied_.Wait(mutex_);
+  return queued_bytes_ < bytes_max_;
+}
+
+QueuedSink::Buffer QueuedSink::NewBuffer() {
+  {
+    MutexLock lock(mutex_);
+    if (!spare_.empty()) {
+      Buffer buffer = std::move(spare_.back());
+      spare_.pop_back();
+      return buffer;
+    }
+  }
+  return std::make_unique_for_overwrite<std::byte[]>(kQueuePieceBytes);
+}
+
+// ---- passing on: a thread of the executor, or the source's
+
+// Where there is reason to: an instance is whole, or too large to wait until it is.
+void QueuedSink::AskForTurn() {
+  if (turn_asked_ || passing_on_ || (ends_ == 0 && queued_bytes_ < bytes_max_ / 2)) return;
+  turn_asked_ = true;
+  core_->executor.Post([self = shared_from_this()] { self->TakeTurn(); });
+}
+
+void QueuedSink::TakeTurn() {
+  const Gate::Pass pass(core_->gate);
+  if (!pass) return;
+  {
+    MutexLock lock(mutex_);
+    turn_asked_ = false;
+  }
+  PassOn();
+}
+
+// One batch, so that others get their turns.
+void QueuedSink::PassOn() {
+  Events batch;
+  {
+    MutexLock lock(mutex_);
+    if (passing_on_ || events_.empty()) return;
+    passing_on_ = true;
+    const auto whole = events_.begin() + static_cast<ptrdiff_t>(WholePart(events_));
+    batch.insert(batch.end(), std::make_move_iterator(events_.begin()),
+                 std::make_move_iterator(whole));
+    events_.erase(events_.begin(), whole);
+    ends_ = 0;
+  }
+  SumWhole(batch);
+  for (Event& event : batch) {
+    Status passed = PassOn(event);
+    MutexLock lock(mutex_);
+    queued_bytes_ -= event.memory_bytes;
+    if (event.buffer) spare_.push_back(std::move(event.buffer));
+    if (!passed && !failure_) failure_ = std::move(passed).error();
+    if (queued_bytes_ <= bytes_max_ / 2) emptied_.NotifyAll();
+  }
+  MutexLock lock(mutex_);
+  passing_on_ = false;
+  emptied_.NotifyAll();
+  AskForTurn();
+}
+
+// How many events, from the first, belong to instances of which all is here; all if there is none.
+size_t QueuedSink::WholePart(const Events& events) {
+  for (size_t count = events.size(); count > 0; --count)
+    if (IsEnd(events[count - 1])) return count;
+  return events.size();
+}
+
+bool QueuedSink::IsEnd(const Event& event) {
+  return event.kind == Event::Kind::kEnd || event.kind == Event::Kind::kDone;
+}
+
+// An instance whose beginning was passed on before is summed by the InstanceSink.
+void QueuedSink::SumWhole(Events& events) {
+  std::vector<Event*> begins;
+  std::vector<std::vector<ByteView>> messages;
+  Event* begun = nullptr;
+  std::vector<ByteView> pieces;
+  for (Event& event : events) {
+    if (event.kind == Event::Kind::kBegin) {
+      begun = &event;
+      pieces.clear();
+    } else if (event.kind == Event::Kind::kData) {
+      pieces.emplace_back(event.buffer.get(), event.size_bytes);
+    } else if (event.kind == Event::Kind::kEnd && begun != nullptr) {
+      begins.push_back(std::exchange(begun, nullptr));
+      messages.push_back(std::move(pieces));
+      pieces.clear();
+    }
+  }
+  const std::vector<std::string> sums = Md5HexOfEach(messages);
+  for (size_t i = 0; i < sums.size(); ++i) begins[i]->md5_hex = sums[i];
+}
+
+Status QueuedSink::PassOn(Event& event) {
+  {
+    MutexLock lock(mutex_);
+    if (failure_ && event.kind != Event::Kind::kDone) return {};
+    if (failure_ && event.status) event.status = Fail(*failure_);
+  }
+  switch (event.kind) {
+    case Event::Kind::kBegin:
+      TCIAFS_TRY(sink_->BeginInstance(event.sop));
+      if (!event.md5_hex.empty()) sink_->KnowMd5(event.md5_hex);
+      return {};
+    case Event::Kind::kData:
+      return sink_->Data({event.buffer.get(), event.size_bytes});
+    case Event::Kind::kEnd:
+      return sink_->EndInstance();
+    case Event::Kind::kMd5:
+      sink_->ExpectMd5(event.sop, event.md5_hex);
+      return {};
+    case Event::Kind::kDone:
+      sink_->Done(std::move(event.status));
+      return {};
+  }
+  return {};
+}
+
+}  // namespace tciafs::fetch
