@@ -53,10 +53,6 @@ class StoredServerMemory final : public nbia::ServerMemory {
   const std::shared_ptr<catalog::CatalogStore> store_;
 };
 
-bool IsThisMachine(const std::string& host) {
-  return host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]");
-}
-
 tl::unexpected<Failure> CacheFailure(const std::string& directory, const std::string& reason) {
   return FailWith(ExitCode::kCache, "cache " + directory + ": " + reason);
 }
@@ -91,7 +87,13 @@ cache::CacheOptions ToCacheOptions(const MountSettings& settings) {
   return options;
 }
 
-http::CurlOptions ToCurlOptions(const MountSettings& settings, const Clock& clock) {
+}  // namespace
+
+bool IsThisMachine(const std::string& host) {
+  return host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]");
+}
+
+http::CurlOptions CurlOptionsFor(const MountSettings& settings, const Clock& clock) {
   http::CurlOptions options;
   options.user_agent = "tciafs/" TCIAFS_VERSION;
   options.proxy = settings.proxy;
@@ -103,7 +105,20 @@ http::CurlOptions ToCurlOptions(const MountSettings& settings, const Clock& cloc
   return options;
 }
 
-}  // namespace
+Outcome<nbia::NbiaOptions> NbiaOptionsFor(const MountSettings& settings, const std::string& server,
+                                          const Caller& caller) {
+  auto api_key = FindApiKey(settings, caller);
+  if (!api_key) return tl::unexpected(api_key.error());
+  auto credentials = FindCredentials(settings, server, caller);
+  if (!credentials) return tl::unexpected(credentials.error());
+  nbia::NbiaOptions options;
+  options.root_url = server;
+  options.api = settings.api;
+  options.credentials = *std::move(credentials);
+  options.api_key = *std::move(api_key);
+  options.io_timeout_ms = settings.io_timeout_ms;
+  return options;
+}
 
 // In the order they depend on each other: destroyed from the last to the first.
 struct ArchiveStack::Parts {
@@ -145,24 +160,16 @@ Outcome<void> ArchiveStack::Parts::OpenStorage(const MountSettings& settings) {
 }
 
 Outcome<void> ArchiveStack::Parts::AddSources(const MountSettings& settings, const Caller& caller) {
-  auto api_key = FindApiKey(settings, caller);
-  if (!api_key) return tl::unexpected(api_key.error());
   for (const std::string& server : settings.servers) {
-    auto credentials = FindCredentials(settings, server, caller);
-    if (!credentials) return tl::unexpected(credentials.error());
-    nbia::NbiaOptions options;
-    options.root_url = server;
-    options.api = settings.api;
-    options.credentials = *credentials;
-    options.api_key = *api_key;
+    auto options = NbiaOptionsFor(settings, server, caller);
+    if (!options) return tl::unexpected(options.error());
     if (server.starts_with("http://") && !IsThisMachine(HostOf(server)) &&
-        (!api_key->empty() || !credentials->password.empty()))
+        (!options->api_key.empty() || !options->credentials.password.empty()))
       LogWarning("{}: credentials travel there without encryption; use https", HostOf(server));
-    options.io_timeout_ms = settings.io_timeout_ms;
     source::GuardOptions guard;
     guard.offline = settings.offline;
     sources.push_back(source::CreateGuardedSource(
-        nbia::CreateNbiaSource(options, *transport, *memory, clock, workers, timers), guard, clock,
+        nbia::CreateNbiaSource(*options, *transport, *memory, clock, workers, timers), guard, clock,
         workers, timers));
   }
   return {};
@@ -205,7 +212,7 @@ ArchiveStack::~ArchiveStack() { Shutdown(); }
 Outcome<std::unique_ptr<ArchiveStack>> ArchiveStack::Build(const MountSettings& settings,
                                                            const Caller& caller) {
   auto parts = std::make_unique<Parts>();
-  auto transport = http::CreateCurlTransport(ToCurlOptions(settings, parts->clock));
+  auto transport = http::CreateCurlTransport(CurlOptionsFor(settings, parts->clock));
   if (!transport) return FailWith(ExitCode::kFailed, transport.error().message);
   parts->transport = *std::move(transport);
   if (auto opened = parts->OpenStorage(settings); !opened) return tl::unexpected(opened.error());

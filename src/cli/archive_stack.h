@@ -13,9 +13,18 @@
 #include "cli/exit_code.h"
 #include "cli/mount_settings.h"
 #include "tciafs/control/operations.h"
+#include "tciafs/http/curl_transport.h"
+#include "tciafs/nbia/nbia_source.h"
+#include "tciafs/util/clock.h"
 #include "tciafs/vfs/filesystem.h"
 
 namespace tciafs::cli {
+
+// What the settings mean to the layers that speak with a server; other commands ask servers, too.
+http::CurlOptions CurlOptionsFor(const MountSettings& settings, const Clock& clock);
+Outcome<nbia::NbiaOptions> NbiaOptionsFor(const MountSettings& settings, const std::string& server,
+                                          const Caller& caller);
+bool IsThisMachine(const std::string& host);
 
 class ArchiveStack {
  public:

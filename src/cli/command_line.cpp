@@ -17,6 +17,7 @@
 
 #include "cli/completion.h"
 #include "cli/daemon_link.h"
+#include "cli/doctor_command.h"
 #include "cli/fetch_command.h"
 #include "cli/mount_command.h"
 #include "cli/mount_helper.h"
@@ -44,11 +45,6 @@ std::string Description(const OptionSpec& option) {
 }
 
 void AddMountOptions(CLI::App& mount, MountArguments& arguments) {
-  mount
-      .add_option("MOUNTPOINT", arguments.mountpoint,
-                  "an empty directory, or /dev/fd/N: a /dev/fuse already mounted with")
-      ->required()
-      ->option_text(" ");
   for (const OptionSpec& option : MountOptionTable()) {
     std::string names = "--" + std::string(option.name);
     if (*option.short_flag != '\0') names = std::string(option.short_flag) + "," + names;
@@ -98,6 +94,11 @@ struct Subcommand {
 Subcommand AddMount(CLI::App& app) {
   auto* mount = app.add_subcommand("mount", "Mount the archive; returns when the mount answers");
   const auto arguments = std::make_shared<MountArguments>();
+  mount
+      ->add_option("MOUNTPOINT", arguments->mountpoint,
+                   "an empty directory, or /dev/fd/N: a /dev/fuse already mounted with")
+      ->required()
+      ->option_text(" ");
   AddMountOptions(*mount, *arguments);
   return {mount, [arguments] {
             return MountWith(arguments->mountpoint, ToSettings(*arguments), arguments->words,
@@ -168,28 +169,27 @@ Subcommand AddUnpin(CLI::App& app) {
   return {unpin, [arguments] { return RunUnpin(*arguments, ThisProcess()); }};
 }
 
+Subcommand AddDoctor(CLI::App& app) {
+  auto* doctor = app.add_subcommand(
+      "doctor", "What is wrong with this machine or a mount, and what to do about it");
+  const auto arguments = std::make_shared<MountArguments>();
+  doctor->add_option("MOUNTPOINT", arguments->mountpoint, "a mount, or where one is meant to be")
+      ->option_text(" ");
+  AddMountOptions(*doctor, *arguments);
+  return {doctor, [arguments] {
+            return RunDoctor({arguments->mountpoint, ToSettings(*arguments), arguments->words},
+                             ThisProcess());
+          }};
+}
+
 }  // namespace
 
 ExitCode MountWith(const std::string& mountpoint, Settings settings,
                    const std::vector<std::string>& words, bool sloppy) {
   const Caller caller = ThisProcess();
-  auto parsed_words = ParseMountWords(words, sloppy);
-  if (!parsed_words) return Complain(parsed_words.error());
-  settings.Underlay(parsed_words->settings);
-  auto environment = ReadEnvironment(caller.environment);
-  if (!environment) return Complain(environment.error());
-  settings.Underlay(*environment);
-  for (const std::string& path : ConfigFilePaths(caller)) {
-    auto file = ReadConfigFile(path);
-    if (!file) return Complain(file.error());
-    settings.Underlay(*file);
-  }
-  auto checked = CheckSettings(settings, caller);
+  auto checked = GatherSettings(std::move(settings), words, sloppy, caller);
   if (!checked) return Complain(checked.error());
   checked->mountpoint = mountpoint;
-  checked->kernel_options = parsed_words->kernel_options;
-  checked->nonempty = parsed_words->nonempty;
-  checked->fsname = parsed_words->fsname;
   return RunMount(*std::move(checked), caller);
 }
 
@@ -206,7 +206,7 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
   app.set_version_flag("--version", VersionText);
   const Subcommand subcommands[] = {AddMount(app), AddUmount(app), AddStatus(app), AddRefresh(app),
-                                    AddFetch(app), AddPin(app),    AddUnpin(app)};
+                                    AddFetch(app), AddPin(app),    AddUnpin(app),  AddDoctor(app)};
 
   if (argc > 1 && std::string_view(argv[1]) == kCompleteCommand) {
     for (const std::string& offer : Complete(app, {argv + 2, argv + argc}))

@@ -30,6 +30,8 @@ inline constexpr int kLinksMax = 40;
 
 // What a mount answers from memory. One that takes longer is stuck.
 inline constexpr int64_t kStatusWaitMaxMs = 10'000;
+// For an answer of all servers together when the doctor asks: enough for one that is slow.
+inline constexpr int64_t kDoctorPatienceMs = 15'000;
 // Between two answers to anything else: an archive's longest silence (--io-timeout), retried.
 inline constexpr int64_t kAnswerWaitMaxMs = 600'000;
 

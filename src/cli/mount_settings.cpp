@@ -186,11 +186,10 @@ Outcome<MountSettings> CheckSettings(const Settings& settings, const Caller& cal
                                        {{"estimate", vfs::UnknownSize::kEstimate},
                                         {"fetch", vfs::UnknownSize::kFetch},
                                         {"zero", vfs::UnknownSize::kZero}});
-  result.ask_open = checker.Choice<fuse::AskOpen>(
-      "ask-open", fuse::AskOpen::kFiles,
-      {{"all", fuse::AskOpen::kAll},
-       {"files", fuse::AskOpen::kFiles},
-       {"none", fuse::AskOpen::kNone}});
+  result.ask_open = checker.Choice<fuse::AskOpen>("ask-open", fuse::AskOpen::kFiles,
+                                                  {{"all", fuse::AskOpen::kAll},
+                                                   {"files", fuse::AskOpen::kFiles},
+                                                   {"none", fuse::AskOpen::kNone}});
   result.passthrough = checker.Choice<bool>("passthrough", true, {{"auto", true}, {"off", false}});
   result.downloads = static_cast<int>(checker.Number("downloads", 2, 1, 64));
   result.connections = static_cast<int>(checker.Number("connections", 8, 1, 64));
@@ -208,6 +207,27 @@ Outcome<MountSettings> CheckSettings(const Settings& settings, const Caller& cal
   result.log_file = Absolute(checker.Text("log-file"));
   if (checker.failure()) return tl::unexpected(*checker.failure());
   return result;
+}
+
+Outcome<MountSettings> GatherSettings(Settings given, const std::vector<std::string>& words,
+                                      bool sloppy, const Caller& caller) {
+  auto parsed_words = ParseMountWords(words, sloppy);
+  if (!parsed_words) return tl::unexpected(parsed_words.error());
+  given.Underlay(parsed_words->settings);
+  auto environment = ReadEnvironment(caller.environment);
+  if (!environment) return tl::unexpected(environment.error());
+  given.Underlay(*environment);
+  for (const std::string& path : ConfigFilePaths(caller)) {
+    auto file = ReadConfigFile(path);
+    if (!file) return tl::unexpected(file.error());
+    given.Underlay(*file);
+  }
+  auto checked = CheckSettings(given, caller);
+  if (!checked) return checked;
+  checked->kernel_options = parsed_words->kernel_options;
+  checked->nonempty = parsed_words->nonempty;
+  checked->fsname = parsed_words->fsname;
+  return checked;
 }
 
 }  // namespace tciafs::cli

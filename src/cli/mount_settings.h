@@ -61,6 +61,10 @@ struct Caller {
 
 Outcome<MountSettings> CheckSettings(const Settings& settings, const Caller& caller);
 
+// All layers together: what the command line gave, its -o words, the environment, the files.
+Outcome<MountSettings> GatherSettings(Settings given, const std::vector<std::string>& words,
+                                      bool sloppy, const Caller& caller);
+
 // Host (with port, if any) of a server root, "" if the URL is none.
 std::string HostOf(const std::string& url);
 

@@ -101,6 +101,36 @@ Outcome<void> TakeWord(MountWords& result, const std::string& word, bool sloppy)
   return {};
 }
 
+// "" where there is no such file.
+Outcome<std::string> ReadConfigText(const std::string& path) {
+  errno = 0;
+  std::ifstream file(path);
+  std::string content;
+  if (!file) {
+    if (errno == ENOENT || errno == ENOTDIR) return content;
+    return FailWith(ExitCode::kUsage, path + ": " + SystemErrorText(errno));
+  }
+  std::array<char, 4096> piece{};
+  while (content.size() <= kConfigFileBytesMax &&
+         (file.read(piece.data(), piece.size()), file.gcount() > 0))
+    content.append(piece.data(), static_cast<size_t>(file.gcount()));
+  if (content.size() > kConfigFileBytesMax)
+    return FailWith(ExitCode::kUsage, path + ": too large to be a configuration file");
+  return content;
+}
+
+// `name = value`
+Outcome<void> TakeConfigLine(Settings& settings, std::string_view line, const std::string& origin) {
+  const auto equals = line.find('=');
+  const std::string name(TrimBlanks(line.substr(0, equals)));
+  const auto value =
+      equals == std::string_view::npos ? std::string_view() : TrimBlanks(line.substr(equals + 1));
+  const OptionSpec* option = FindMountOption(name);
+  if (option == nullptr)
+    return FailWith(ExitCode::kUsage, origin + ": unknown setting '" + name + "'");
+  return AddChecked(settings, *option, value, origin);
+}
+
 }  // namespace
 
 void Settings::Underlay(const Settings& lower) {
@@ -117,37 +147,29 @@ std::optional<SettingValue> Settings::Last(const std::string& name) const {
   return values == nullptr ? std::nullopt : std::optional(values->back());
 }
 
-Outcome<Settings> ReadConfigFile(const std::string& path) {
+Settings ReadConfigLines(const std::string& path, std::vector<Failure>& problems) {
   Settings settings;
-  errno = 0;
-  std::ifstream file(path);
-  if (!file) {
-    if (errno == ENOENT || errno == ENOTDIR) return settings;
-    return FailWith(ExitCode::kUsage, path + ": " + SystemErrorText(errno));
+  const auto content = ReadConfigText(path);
+  if (!content) {
+    problems.push_back(content.error());
+    return settings;
   }
-  std::string content;
-  std::array<char, 4096> piece{};
-  while (content.size() <= kConfigFileBytesMax &&
-         (file.read(piece.data(), piece.size()), file.gcount() > 0))
-    content.append(piece.data(), static_cast<size_t>(file.gcount()));
-  if (content.size() > kConfigFileBytesMax)
-    return FailWith(ExitCode::kUsage, path + ": too large to be a configuration file");
   int number = 0;
-  for (const std::string_view line : SplitText(content, '\n')) {
+  for (const std::string_view line : SplitText(*content, '\n')) {
     ++number;
     const std::string_view text = TrimBlanks(line);
     if (text.empty() || text.front() == '#') continue;
     const std::string origin = path + ":" + std::to_string(number);
-    const auto equals = text.find('=');
-    const std::string name(TrimBlanks(text.substr(0, equals)));
-    const auto value =
-        equals == std::string_view::npos ? std::string_view() : TrimBlanks(text.substr(equals + 1));
-    const OptionSpec* option = FindMountOption(name);
-    if (option == nullptr)
-      return FailWith(ExitCode::kUsage, origin + ": unknown setting '" + name + "'");
-    if (auto added = AddChecked(settings, *option, value, origin); !added)
-      return tl::unexpected(added.error());
+    if (auto taken = TakeConfigLine(settings, text, origin); !taken)
+      problems.push_back(taken.error());
   }
+  return settings;
+}
+
+Outcome<Settings> ReadConfigFile(const std::string& path) {
+  std::vector<Failure> problems;
+  Settings settings = ReadConfigLines(path, problems);
+  if (!problems.empty()) return tl::unexpected(problems.front());
   return settings;
 }
 

@@ -44,6 +44,8 @@ using Environment = std::function<const char*(const char*)>;
 // `name = value` lines, `#` comments; a missing file is an empty layer, an unknown name an error,
 // as is a file over kConfigFileBytesMax.
 Outcome<Settings> ReadConfigFile(const std::string& path);
+// All that is wrong with it, line by line; what is not wrong is the layer.
+Settings ReadConfigLines(const std::string& path, std::vector<Failure>& problems);
 Outcome<Settings> ReadEnvironment(const Environment& environment);
 
 // The words after -o. Ours are settings; those of mount(8) that mean nothing to us are dropped,
