@@ -199,6 +199,7 @@ Outcome<void> ArchiveStack::Parts::Assemble(const MountSettings& settings) {
   options.version = TCIAFS_VERSION;
   options.mountpoint = settings.mountpoint;
   options.offline = settings.offline;
+  options.scratch_directory = settings.cache_dir;
   options.clock = &clock;
   for (const auto& source : sources) options.scopes.push_back(source->scope());
   filesystem = vfs::CreateFilesystem(options, *catalog, *fetcher, *cache, workers);

@@ -313,12 +313,8 @@ void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
 }
 
 void AnswerRead(fuse_req_t request, const vfs::ReadReply& reply) {
-  if (reply.text != nullptr) {
-    fuse_reply_buf(request, reply.bytes.data(), reply.bytes.size());
-    return;
-  }
   if (reply.range.size_bytes == 0) {
-    fuse_reply_buf(request, nullptr, 0);
+    fuse_reply_buf(request, reply.bytes.data(), reply.bytes.size());
     return;
   }
   fuse_bufvec bytes = FUSE_BUFVEC_INIT(static_cast<size_t>(reply.range.size_bytes));

@@ -11,6 +11,7 @@
 #include <memory>
 #include <utility>
 
+#include "tciafs/util/gate.h"
 #include "tciafs/vfs/filesystem.h"
 #include "vfs/handle_table.h"
 #include "vfs/invalidations.h"
@@ -18,7 +19,7 @@
 #include "vfs/recent_errors.h"
 #include "vfs/recent_handles.h"
 #include "vfs/recent_series.h"
-#include "vfs/virtual_files.h"
+#include "vfs/virtual_nodes.h"
 
 namespace tciafs::vfs {
 
@@ -32,6 +33,7 @@ struct Context {
         clock(with.clock != nullptr ? *with.clock : own_clock),
         started_ms(clock.MonotonicMs()),
         nodes(with.files_are_opened),
+        tables(Strand::Create(executor)),
         invalidations(std::make_shared<Invalidations>(executor)) {}
 
   const FilesystemOptions options;
@@ -43,7 +45,10 @@ struct Context {
   const int64_t started_ms;  // monotonic
 
   NodeTable nodes;
-  VirtualNodes virtual_nodes;
+  mutable VirtualNodes virtual_nodes;
+  const std::shared_ptr<Strand> tables;  // where long ones are made, one at a time
+  Gate gate;                             // of what the file system itself does on the executor
+  std::atomic<bool> ending = false;      // to be done soon
   HandleTable<FileHandle> files;
   mutable RecentSeries recent_series;
   RecentFiles recent_files;  // read without being opened

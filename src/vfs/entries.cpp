@@ -18,6 +18,10 @@ std::optional<catalog::ObjectPath> PathOf(const catalog::ObjectPath& directory,
   return directory.Child(std::move(*id), entry.server);
 }
 
+source::Attribute ServerOf(const std::vector<catalog::ServerHealth>& servers, size_t server) {
+  return {"Server", server < servers.size() ? servers[server].name : std::string(), false};
+}
+
 SeriesSnapshot SeriesRecordOf(const Context& context, const catalog::ObjectPath& path) {
   auto access = ResolveSeries(context, path);
   if (!access) return {};
@@ -31,11 +35,16 @@ int64_t KnownBytes(const Context& context, const SeriesSnapshot& series,
   return known ? known->size_bytes : -1;
 }
 
-int64_t KnownBytes(const SeriesSnapshot& series, const source::SopUid& sop) {
+const cache::KnownInstance* FindKnown(const SeriesSnapshot& series, const source::SopUid& sop) {
   const auto known = std::lower_bound(
       series.known.begin(), series.known.end(), sop,
       [](const cache::KnownInstance& k, const source::SopUid& s) { return k.sop < s; });
-  return known != series.known.end() && known->sop == sop ? known->size_bytes : -1;
+  return known != series.known.end() && known->sop == sop ? &*known : nullptr;
+}
+
+int64_t KnownBytes(const SeriesSnapshot& series, const source::SopUid& sop) {
+  const cache::KnownInstance* known = FindKnown(series, sop);
+  return known != nullptr ? known->size_bytes : -1;
 }
 
 InstanceSize SizeOf(const Context& context, const catalog::Entry& entry,

@@ -17,10 +17,15 @@ namespace tciafs::vfs {
 std::optional<catalog::ObjectPath> PathOf(const catalog::ObjectPath& directory,
                                           const catalog::Entry& entry);
 
+// The attribute that names the server which lists a collection.
+source::Attribute ServerOf(const std::vector<catalog::ServerHealth>& servers, size_t server);
+
 // Without the instances that are known: for one entry, `KnownBytes` asks for that one alone.
 SeriesSnapshot SeriesRecordOf(const Context& context, const catalog::ObjectPath& path);
 int64_t KnownBytes(const Context& context, const SeriesSnapshot& series, const source::SopUid& sop);
 int64_t KnownBytes(const SeriesSnapshot& series, const source::SopUid& sop);
+// Null if nothing is known of it.
+const cache::KnownInstance* FindKnown(const SeriesSnapshot& series, const source::SopUid& sop);
 
 // `exact_bytes` -1: unknown.
 InstanceSize SizeOf(const Context& context, const catalog::Entry& entry,

@@ -27,10 +27,16 @@ int64_t FreeBytes(const cache::Usage& usage) {
 }
 
 void NoteFailure(Context& context, NodeId node, const std::string& name, const Error& error) {
-  const auto copy = context.nodes.Find(node);
-  if (!copy) return;
-  std::string path = copy->path.Text();
-  if (!name.empty()) path += (path == "/" ? "" : "/") + name;
+  std::string path;
+  if (IsVirtual(node)) {
+    path = VirtualPath(context, node, name);
+    if (path.empty()) return;
+  } else {
+    const auto copy = context.nodes.Find(node);
+    if (!copy) return;
+    path = copy->path.Text();
+    if (!name.empty()) path += (path == "/" ? "" : "/") + name;
+  }
   context.recent_errors.Note(context.clock.UnixMs(), std::move(path), error);
 }
 
@@ -43,11 +49,18 @@ class ArchiveFilesystem final : public Filesystem {
           if (alive != nullptr) alive->invalidations->Post(alive->nodes.ApplyChange(change));
         });
   }
-  ~ArchiveFilesystem() override { context_->invalidations->SetListener({}); }
+  ~ArchiveFilesystem() override {
+    context_->invalidations->SetListener({});
+    context_->ending = true;
+    context_->gate.Close();
+    context_->gate.WaitUntilEmpty();
+  }
 
   void Lookup(NodeId parent, std::string_view name, std::stop_token stop,
               Callback<EntryReply> done) override {
-    if (IsVirtual(parent)) return done(LookupVirtual(*context_, parent, name));
+    if (IsVirtual(parent))
+      return LookupVirtual(context_, parent, name, std::move(stop),
+                           Noting(parent, std::string(name), std::move(done)));
     LookupName(context_, parent, name, std::move(stop),
                Noting(parent, std::string(name), std::move(done)));
   }
@@ -97,11 +110,9 @@ class ArchiveFilesystem final : public Filesystem {
   }
 
   Result<std::string> GetXattr(NodeId node, std::string_view name) override {
-    if (IsVirtual(node)) return Fail(ForeignXattr(name));
     return GetNodeXattr(*context_, node, name);
   }
   Result<std::vector<std::string>> ListXattr(NodeId node) override {
-    if (IsVirtual(node)) return std::vector<std::string>();
     return ListNodeXattr(*context_, node);
   }
 

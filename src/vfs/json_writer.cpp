@@ -4,6 +4,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace tciafs::vfs {
@@ -36,6 +37,11 @@ size_t SequenceLength(std::string_view text) {
   return 0;
 }
 
+bool IsOutsideAscii(char c) { return c == '\0' || static_cast<unsigned char>(c) >= 0x80; }
+
+// Stands in a text as it is.
+bool IsPlain(char c) { return c >= 0x20 && c < 0x7F && c != '"' && c != '\\'; }
+
 void AppendEscaped(std::string& out, char c) {
   switch (c) {
     case '"':
@@ -61,19 +67,41 @@ void AppendEscaped(std::string& out, char c) {
 
 }  // namespace
 
-std::string JsonText(std::string_view text) {
-  std::string out = "\"";
+void AppendUtf8(std::string& out, std::string_view text) {
   while (!text.empty()) {
+    const size_t plain =
+        static_cast<size_t>(std::find_if(text.begin(), text.end(), IsOutsideAscii) - text.begin());
+    out += text.substr(0, plain);
+    text.remove_prefix(plain);
+    if (text.empty()) return;
+    const size_t length = text[0] == '\0' ? 0 : SequenceLength(text);
+    out += length == 0 ? kReplacement : text.substr(0, length);
+    text.remove_prefix(length == 0 ? 1 : length);
+  }
+}
+
+void AppendJsonText(std::string& out, std::string_view text) {
+  out += '"';
+  while (!text.empty()) {
+    const size_t plain =
+        static_cast<size_t>(std::find_if_not(text.begin(), text.end(), IsPlain) - text.begin());
+    out += text.substr(0, plain);
+    text.remove_prefix(plain);
+    if (text.empty()) break;
     const size_t length = SequenceLength(text);
     if (length == 1)
       AppendEscaped(out, text.front());
-    else if (length == 0)
-      out += kReplacement;
     else
-      out += text.substr(0, length);
+      out += length == 0 ? kReplacement : text.substr(0, length);
     text.remove_prefix(length == 0 ? 1 : length);
   }
-  return out + '"';
+  out += '"';
+}
+
+std::string JsonText(std::string_view text) {
+  std::string out;
+  AppendJsonText(out, text);
+  return out;
 }
 
 void JsonWriter::Key(std::string_view name) {

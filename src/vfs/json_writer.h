@@ -12,7 +12,10 @@
 
 namespace tciafs::vfs {
 
+// Well-formed UTF-8, and no NUL: whatever is not becomes U+FFFD.
+void AppendUtf8(std::string& out, std::string_view text);
 // With its quotation marks.
+void AppendJsonText(std::string& out, std::string_view text);
 std::string JsonText(std::string_view text);
 
 class JsonWriter {

@@ -37,6 +37,9 @@ inline constexpr size_t kRecentSeriesMax = 8;
 inline constexpr size_t kRecentErrorsMax = 64;
 inline constexpr size_t kErrorTextBytesMax = 1'024;
 
+// A table of .tcia is no wider than a hundred times the widest row known.
+inline constexpr size_t kTableColumnsMax = 4'096;
+
 // Of an estimated size. More than any instance has: a nonsensical total must not overflow what
 // programs allocate by.
 inline constexpr int64_t kEstimateBytesMax = int64_t{1} << 40;

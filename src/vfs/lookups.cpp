@@ -9,6 +9,7 @@
 #include "vfs/directories.h"
 #include "vfs/entries.h"
 #include "vfs/instances.h"
+#include "vfs/virtual_files.h"
 
 namespace tciafs::vfs {
 namespace {

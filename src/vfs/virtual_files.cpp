@@ -7,21 +7,39 @@
 #include <utility>
 #include <vector>
 
+#include "vfs/attributes.h"
 #include "vfs/context.h"
-#include "vfs/lookups.h"
-#include "vfs/status_report.h"
+#include "vfs/virtual_content.h"
 
 namespace tciafs::vfs {
 namespace {
 
+using catalog::Level;
+using Kind = VirtualFile::Kind;
+constexpr TableFormat kCsv = TableFormat::kCsv;
+constexpr TableFormat kJson = TableFormat::kJson;
+
 constexpr std::array kVirtualFiles = {
-    VirtualFile{catalog::Level::kRoot, "status.json",
-                [](const Context& context, const catalog::ObjectPath&) -> Result<std::string> {
-                  return StatusReport(TakeStatus(context));
-                }},
+    VirtualFile{Level::kRoot, "status.json", Kind::kStatus},
+    VirtualFile{Level::kRoot, "collections.csv", Kind::kCollections, Level::kCollection, kCsv},
+    VirtualFile{Level::kRoot, "collections.json", Kind::kCollections, Level::kCollection, kJson},
+    VirtualFile{Level::kCollection, "patients.csv", Kind::kRows, Level::kPatient, kCsv},
+    VirtualFile{Level::kCollection, "patients.json", Kind::kRows, Level::kPatient, kJson},
+    VirtualFile{Level::kCollection, "series.csv", Kind::kRows, Level::kSeries, kCsv},
+    VirtualFile{Level::kCollection, "series.json", Kind::kRows, Level::kSeries, kJson},
+    VirtualFile{Level::kPatient, "studies.csv", Kind::kRows, Level::kStudy, kCsv},
+    VirtualFile{Level::kPatient, "studies.json", Kind::kRows, Level::kStudy, kJson},
+    VirtualFile{Level::kPatient, "series.csv", Kind::kRows, Level::kSeries, kCsv},
+    VirtualFile{Level::kPatient, "series.json", Kind::kRows, Level::kSeries, kJson},
+    VirtualFile{Level::kStudy, "series.csv", Kind::kRows, Level::kSeries, kCsv},
+    VirtualFile{Level::kStudy, "series.json", Kind::kRows, Level::kSeries, kJson},
+    VirtualFile{Level::kSeries, "series.json", Kind::kOwnRow, Level::kSeries, kJson},
+    VirtualFile{Level::kSeries, "instances.csv", Kind::kInstances, Level::kInstance, kCsv},
+    VirtualFile{Level::kSeries, "instances.json", Kind::kInstances, Level::kInstance, kJson},
+    VirtualFile{Level::kSeries, "LICENSE", Kind::kLicense},
 };
 
-std::vector<const VirtualFile*> FilesAt(catalog::Level level) {
+std::vector<const VirtualFile*> FilesAt(Level level) {
   std::vector<const VirtualFile*> files;
   for (const VirtualFile& file : kVirtualFiles)
     if (file.level == level) files.push_back(&file);
@@ -36,8 +54,7 @@ int64_t ForEver(const Context& context) {
 Attributes AttributesOf(const Context& context, const VirtualNode& node) {
   if (node.file == nullptr)
     return DirectoryAttributes(context.options, node.inode, node.modified_s);
-  return FileAttributes(context.options, node.inode, node.modified_s,
-                        static_cast<int64_t>(node.text->size()));
+  return FileAttributes(context.options, node.inode, node.modified_s, node.text->size_bytes());
 }
 
 EntryReply AbsentVirtual(const Context& context) {
@@ -46,15 +63,25 @@ EntryReply AbsentVirtual(const Context& context) {
   return reply;
 }
 
-// Counts the lookup. A directory stays what it is; the name of a file means new content each time.
+// Counts the lookup, unless it has been. A directory stays what it is; the name of a file may mean
+// new content each time.
 Result<EntryReply> EnterVirtual(Context& context, VirtualNode node) {
   const Attributes attributes = AttributesOf(context, node);
   const NodeId directory = node.directory;
   const int64_t name_valid_ms = node.file == nullptr ? ForEver(context) : 0;
+  if (node.file != nullptr && node.id != 0)
+    return EntryReply{node.id, attributes, name_valid_ms, ForEver(context)};
   if (!context.nodes.AddHandle(directory)) return Fail(GoneError());
   const auto entered = context.virtual_nodes.Enter(std::move(node));
   if (!entered.is_new) context.nodes.RemoveHandle(directory);
   return EntryReply{entered.id, attributes, name_valid_ms, ForEver(context)};
+}
+
+std::string PathText(const VirtualNode& node) {
+  std::string path = node.path.level == Level::kRoot ? std::string() : node.path.Text();
+  path.append("/").append(kVirtualDirectoryName);
+  if (node.file != nullptr) path.append("/").append(node.file->name);
+  return path;
 }
 
 Result<VirtualNode> FindVirtual(const Context& context, NodeId id, bool want_directory) {
@@ -67,47 +94,7 @@ Result<VirtualNode> FindVirtual(const Context& context, NodeId id, bool want_dir
 
 }  // namespace
 
-VirtualNodes::Entered VirtualNodes::Enter(VirtualNode node) {
-  MutexLock lock(mutex_);
-  const bool is_directory = node.file == nullptr;
-  if (is_directory) {
-    if (const auto known = directories_.find(node.directory); known != directories_.end()) {
-      ++nodes_.at(known->second).lookups;
-      return {known->second, false};
-    }
-  }
-  const NodeId id = node.id = next_id_++;
-  if (is_directory) directories_.emplace(node.directory, id);
-  nodes_.emplace(id, Counted{std::move(node), 1});
-  return {id, true};
-}
-
-std::optional<VirtualNode> VirtualNodes::Find(NodeId id) const {
-  MutexLock lock(mutex_);
-  const auto found = nodes_.find(id);
-  if (found == nodes_.end()) return std::nullopt;
-  return found->second.node;
-}
-
-std::optional<NodeId> VirtualNodes::Forget(NodeId id, uint64_t lookups) {
-  std::unordered_map<NodeId, Counted>::node_type gone;  // its text goes outside the lock
-  MutexLock lock(mutex_);
-  const auto found = nodes_.find(id);
-  if (found == nodes_.end()) return std::nullopt;
-  found->second.lookups -= std::min(found->second.lookups, lookups);
-  if (found->second.lookups > 0) return std::nullopt;
-  gone = nodes_.extract(found);
-  if (gone.mapped().node.file == nullptr) directories_.erase(gone.mapped().node.directory);
-  return gone.mapped().node.directory;
-}
-
-size_t VirtualNodes::size() const {
-  MutexLock lock(mutex_);
-  return nodes_.size();
-}
-
 Result<EntryReply> LookupVirtualDirectory(Context& context, const NodeCopy& directory) {
-  if (FilesAt(directory.path.level).empty()) return AbsentVirtual(context);
   VirtualNode node;
   node.directory = directory.id;
   node.directory_inode = directory.inode;
@@ -116,19 +103,27 @@ Result<EntryReply> LookupVirtualDirectory(Context& context, const NodeCopy& dire
   return EnterVirtual(context, std::move(node));
 }
 
-Result<EntryReply> LookupVirtual(Context& context, NodeId parent, std::string_view name) {
-  TCIAFS_ASSIGN(VirtualNode node, FindVirtual(context, parent, /*want_directory=*/true));
-  if (name == ".") return EnterVirtual(context, std::move(node));
-  const auto files = FilesAt(node.path.level);
+void LookupVirtual(const ContextRef& context, NodeId parent, std::string_view name,
+                   std::stop_token stop, Callback<EntryReply> done) {
+  auto node = FindVirtual(*context, parent, /*want_directory=*/true);
+  if (!node) return done(Fail(std::move(node).error()));
+  if (name == ".") return done(EnterVirtual(*context, *std::move(node)));
+  const auto files = FilesAt(node->path.level);
   const auto found =
       std::find_if(files.begin(), files.end(), [&](auto* file) { return file->name == name; });
-  if (found == files.end()) return AbsentVirtual(context);
-  node.file = *found;
-  node.inode = InodeOf(node.inode, name);
-  node.modified_s = context.clock.UnixMs() / 1000;
-  TCIAFS_ASSIGN(std::string text, node.file->generate(context, node.path));
-  node.text = std::make_shared<const std::string>(std::move(text));
-  return EnterVirtual(context, std::move(node));
+  if (found == files.end()) return done(AbsentVirtual(*context));
+  node->id = 0;
+  node->file = *found;
+  node->inode = InodeOf(node->inode, name);
+  const std::string path = PathText(*node);
+  MakeContent(context, *std::move(node), std::move(stop),
+              [weak = std::weak_ptr<Context>(context), path,
+               done = std::move(done)](Result<VirtualNode> made) {
+                const ContextRef alive = weak.lock();
+                if (alive == nullptr) return done(Fail(UnmountedError()));
+                if (!made) return done(Fail(made.error().Within(path)));
+                done(EnterVirtual(*alive, *std::move(made)));
+              });
 }
 
 void ForgetVirtual(Context& context, NodeId node, uint64_t lookups) {
@@ -186,10 +181,30 @@ Result<ReadReply> ReadVirtual(const Context& context, NodeId id, int64_t offset,
     return Fail(Errc::kInvalidArgument, "a negative offset or size");
   TCIAFS_ASSIGN(VirtualNode node, FindVirtual(context, id, /*want_directory=*/false));
   ReadReply reply;
-  reply.text = std::move(node.text);
-  const auto from = std::min(static_cast<size_t>(offset), reply.text->size());
-  reply.bytes = std::string_view(*reply.text).substr(from, static_cast<size_t>(size_bytes));
+  const int64_t from = std::min(offset, node.text->size_bytes());
+  size_bytes = std::min(size_bytes, node.text->size_bytes() - from);
+  if (node.text->fd() >= 0)
+    reply.range = {node.text->fd(), from, size_bytes};
+  else
+    reply.bytes = std::string_view(node.text->text())
+                      .substr(static_cast<size_t>(from), static_cast<size_t>(size_bytes));
+  reply.keep_alive = std::move(node.text);
   return reply;
+}
+
+Result<Xattrs> VirtualXattrs(const Context& context, NodeId id) {
+  const auto node = context.virtual_nodes.Find(id);
+  if (!node) return Fail(GoneError());
+  if (node->file != nullptr) return Xattrs();
+  return DirectoryXattrs({}, context.catalog.LastError(node->path));
+}
+
+std::string VirtualPath(const Context& context, NodeId id, std::string_view name) {
+  const auto node = context.virtual_nodes.Find(id);
+  if (!node) return {};
+  std::string path = PathText(*node);
+  if (!name.empty()) path.append("/").append(name);
+  return path;
 }
 
 }  // namespace tciafs::vfs

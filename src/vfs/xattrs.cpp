@@ -9,6 +9,8 @@
 #include "vfs/attributes.h"
 #include "vfs/entries.h"
 #include "vfs/limits.h"
+#include "vfs/tables.h"
+#include "vfs/virtual_files.h"
 
 namespace tciafs::vfs {
 namespace {
@@ -64,12 +66,20 @@ std::string DirectoryError(const Context& context, const catalog::ObjectPath& pa
                                    source::SopUid());
 }
 
+// What is stored of it; of a collection all there is to tell is who lists it.
+source::Attributes RowOf(const Context& context, const catalog::ObjectPath& path) {
+  if (path.level == catalog::Level::kCollection)
+    return {ServerOf(context.catalog.Health(), path.server)};
+  auto attributes = context.catalog.AttributesOf(path);
+  return attributes ? *std::move(attributes) : source::Attributes();
+}
+
 Result<Xattrs> XattrsOf(const Context& context, NodeId id) {
+  if (IsVirtual(id)) return VirtualXattrs(context, id);
   const auto node = context.nodes.Find(id);
   if (!node) return Fail(GoneError());
   if (node->is_file()) return InstanceXattrs(context, *node);
-  const auto attributes = context.catalog.AttributesOf(node->path);
-  return DirectoryXattrs(attributes ? *attributes : source::Attributes(),
+  return DirectoryXattrs(WithIds(node->path, RowOf(context, node->path)),
                          DirectoryError(context, node->path));
 }
 

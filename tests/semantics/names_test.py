@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright the tciafs authors
-"""What is promised of names: tciafs(7), N1 to N6."""
+"""What is promised of names: tciafs(7), N1 to N7."""
 
 import json
 import os
@@ -391,13 +391,45 @@ class ByPath(harness.MountCase):
         self.assertIsNone(harness.failure_of(os.stat, coming))
 
     def test_n6_leading_dots(self):
-        """N6: Names with a leading dot do not exist, but for /.tcia, which is in no listing; and
-        asking for them asks nobody."""
+        """N6: Names with a leading dot do not exist, but for .tcia, which every directory has and no
+        listing shows; and asking for them asks nobody."""
         self.assertTrue(os.path.isdir(self.mounted / ".tcia"))
+        self.assertTrue(os.path.isdir(self.mounted / "WIDE/.tcia"))
         self.assertEqual(os.listdir(self.mounted.path), ["WIDE"])
         for name in (".hidden", "WIDE/.DS_Store", "WIDE/.Trash-1000", ".git", "WIDE/.nobody/.svn"):
             self.assertEqual(harness.failure_of(os.stat, self.mounted / name), "ENOENT")
         self.assertEqual(self.server.requests("metadata"), 0, self.server.counters())
+
+
+class HiddenFiles(harness.MountCase):
+    def test_n7(self):
+        """N7: The files in .tcia tell all rows that the archive has, as they are stored; where some
+        were never listed the archive is asked for listings, never for images. Their sizes are
+        exact."""
+        server = self.archive("--synthetic", "A:patients=30,studies=2,series=2,images=1")
+        mount = self.mount(server)
+        file = mount / "A/.tcia/series.json"
+        size = os.stat(file).st_size
+        with open(file, "rb") as opened:
+            text = opened.read()
+        self.assertEqual(len(text), size)
+        told = {row["Path"] + "/" for row in json.loads(text)}
+        self.assertEqual(len(told), 120)
+        wanted = {path[:path.rindex("/") + 1] for path in server.truth("A")}
+        self.assertEqual(told, wanted)
+        self.assertEqual(server.requests("images"), 0)
+        self.assertLess(server.requests("metadata"), METADATA_REQUESTS_MAX)
+
+    def test_n7_all_or_nothing(self):
+        """N7: What cannot be had gives an error, never a part of the rows."""
+        server = self.archive("--synthetic", "A:patients=30,studies=1,series=1,images=1")
+        mount = self.mount(server)
+        patients = os.listdir(mount / "A")
+        os.listdir(mount / f"A/{patients[3]}")
+        server.stop()
+        self.assertEqual(harness.failure_of(open, mount / "A/.tcia/series.csv"), "EIO")
+        with open(mount / "A/.tcia/patients.csv", encoding="utf-8") as table:
+            self.assertEqual(len(table.readlines()), 31)
 
 
 if __name__ == "__main__":

@@ -278,22 +278,31 @@ class WithoutNetwork(harness.MountCase):
         mount = self.remount(mount, server)
         self.assertEqual(os.statvfs(mount.path).f_files, 8)
 
-    def test_t5_status(self):
-        """T5: Everything under /.tcia answers without the network, too."""
+    def test_t5_hidden_files(self):
+        """T5: So do /.tcia/status.json and whatever in .tcia tells rows that have been listed
+        before."""
         server = self.archive("--synthetic", "A:patients=1,studies=1,series=1,images=2")
+        listed = self.mount(server)
+        tables = [f"{top}/.tcia/{name}" for top, name in (
+            (".", "collections.csv"), ("A", "patients.csv"), ("A", "series.json"))]
+        before = {table: harness.run("cat", listed / table).stdout for table in tables}
+        listed.unmount()
         server.plan({"endpoint": "*", **STALL})
         stalled = self.mount(server)
         dead = self.mount("http://127.0.0.1:9/nbia-api", cache=self.cache + "2")
         offline = self.mount(server, options=["--offline"], cache=self.cache + "3")
         server.reset()
         for mount in (stalled, dead, offline):
-            names = harness.run("ls", "-l", mount / ".tcia", timeout_s=SECONDS).stdout
+            names = harness.run("ls", mount / ".tcia", timeout_s=SECONDS).stdout
             self.assertIn("status.json", names)
             status = harness.run("cat", mount / ".tcia/status.json", timeout_s=SECONDS).stdout
             told = json.loads(status)
             self.assertEqual(len(told["servers"]), 1)
             self.assertEqual(told["offline"], mount is offline)
             self.assertIn("cap_bytes", told["cache"])
+        for table in tables:
+            self.assertEqual(harness.run("cat", stalled / table, timeout_s=SECONDS).stdout,
+                             before[table])
 
 
 if __name__ == "__main__":

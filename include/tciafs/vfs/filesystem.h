@@ -15,8 +15,9 @@
 // never reused for another object. Inode numbers (Attributes::inode) are derived from the path and
 // so stay the same across mounts.
 //
-// Every directory may hold a directory `.tcia` that is never listed: files the file system makes
-// itself (src/vfs/virtual_files.h). They are answered at once and without the network.
+// Every directory holds a directory `.tcia` that is never listed: files the file system makes
+// itself (src/vfs/virtual_files.h). Looking up one that tells rows of the archive may ask for
+// listings.
 //
 // Lock order: the node table's mutex is a leaf; no lock is held across a call into catalog, fetch
 // or cache, nor across a callback.
@@ -86,12 +87,11 @@ struct DirectoryEntry {
   EntryReply entry;
 };
 
-// Bytes to answer a read with: a range of a cache file, kept open by `keep_alive`; or, where `text`
-// is set, `bytes` of it.
+// Bytes to answer a read with: a range of a file or, where that has no descriptor, `bytes`; either
+// lasts as long as `keep_alive`.
 struct ReadReply {
   cache::FileRange range;
-  std::shared_ptr<cache::InstanceFile> keep_alive;
-  std::shared_ptr<const std::string> text = nullptr;
+  std::shared_ptr<const void> keep_alive;
   std::string_view bytes = {};
 };
 
@@ -142,6 +142,7 @@ struct FilesystemOptions {
   std::string version;              // of the program, told in .tcia/status.json
   std::string mountpoint;           // likewise
   bool offline = false;             // likewise
+  std::string scratch_directory;    // for long files of .tcia, without names; "": in memory
   const Clock* clock = nullptr;     // borrowed; null: the system's
 };
 

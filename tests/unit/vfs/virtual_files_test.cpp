@@ -79,10 +79,16 @@ TEST_F(VirtualFiles, TellFailuresNewestFirst) {
   EXPECT_THAT(text, HasSubstr("\"count\": 2"));
 }
 
-TEST_F(VirtualFiles, AreFoundInTheRootAlone) {
+TEST_F(VirtualFiles, AreFoundInEveryDirectoryAndAskNobody) {
+  LookupSeries();
   const int asked = catalog.lookups;
-  EXPECT_EQ(Lookup(Lookup(vfs::kRootNode, "Lung").node, ".tcia").node, 0u);
-  EXPECT_EQ(catalog.lookups, asked + 1) << "asked for Lung only";
+  vfs::NodeId node = vfs::kRootNode;
+  for (const char* name : {"Lung", "LIDC-1", "1.2", "1.2.3"}) {
+    EXPECT_NE(Lookup(node, ".tcia").node, 0u);
+    node = Lookup(node, name).node;
+  }
+  EXPECT_NE(Lookup(node, ".tcia").node, 0u);
+  EXPECT_EQ(catalog.lookups, asked + 4) << "for the directories only";
   const auto directory = Lookup(vfs::kRootNode, ".tcia");
   EXPECT_EQ(Lookup(directory.node, "other").node, 0u);
   EXPECT_EQ(Lookup(directory.node, ".tcia").node, 0u);
@@ -111,9 +117,10 @@ TEST_F(VirtualFiles, TheDirectoryListsThem) {
                   names.emplace_back(entry.name);
                   return true;
                 }).has_value());
-  EXPECT_THAT(names, ::testing::ElementsAre(".", "..", "status.json"));
+  EXPECT_THAT(names, ::testing::ElementsAre(".", "..", "collections.csv", "collections.json",
+                                            "status.json"));
   names.clear();
-  ASSERT_TRUE(fs->ReadDirectory(Value(opened).handle, 2, true, [&](const auto& entry) {
+  ASSERT_TRUE(fs->ReadDirectory(Value(opened).handle, 4, true, [&](const auto& entry) {
                   names.emplace_back(entry.name);
                   return true;
                 }).has_value());

@@ -77,7 +77,10 @@ TEST_F(XattrsTest, OfADirectoryAreItsRow) {
   EXPECT_EQ(Get(node, "BodyPartExamined"), "CHEST");
   EXPECT_EQ(Get(node, "error"), none);
   EXPECT_EQ(*fs->ListXattr(node),
-            (std::vector<std::string>{"user.tcia.Modality", "user.tcia.BodyPartExamined"}));
+            (std::vector<std::string>{"user.tcia.Collection", "user.tcia.PatientID",
+                                      "user.tcia.StudyInstanceUID", "user.tcia.SeriesInstanceUID",
+                                      "user.tcia.Modality", "user.tcia.BodyPartExamined"}));
+  EXPECT_EQ(Get(node, "SeriesInstanceUID"), "1.2.3");
   EXPECT_TRUE(fs->ListXattr(vfs::kRootNode)->empty());
 }
 
@@ -85,6 +88,23 @@ TEST_F(XattrsTest, OfADirectoryThatCouldNotBeRenewed) {
   const auto lung = Lookup(vfs::kRootNode, "Lung").node;
   catalog.SetFailure(collection, {Errc::kTimedOut, "no answer in 60 s"});
   EXPECT_EQ(Get(lung, "error"), "no answer in 60 s");
+}
+
+TEST_F(XattrsTest, OfACollectionNameItsServer) {
+  catalog.health = {{"archive.example", "archive|guest", true, "", {}}};
+  const auto lung = Lookup(vfs::kRootNode, "Lung").node;
+  EXPECT_EQ(*fs->ListXattr(lung),
+            (std::vector<std::string>{"user.tcia.Collection", "user.tcia.Server"}));
+  EXPECT_EQ(Get(lung, "Server"), "archive.example");
+}
+
+TEST_F(XattrsTest, OfTheHiddenDirectoryAreItsDirectorysReason) {
+  const auto lung = Lookup(vfs::kRootNode, "Lung").node;
+  const auto hidden = Lookup(lung, ".tcia").node;
+  EXPECT_TRUE(fs->ListXattr(hidden)->empty());
+  catalog.SetFailure(collection, {Errc::kTimedOut, "no answer in 60 s"});
+  EXPECT_EQ(Get(hidden, "error"), "no answer in 60 s");
+  EXPECT_EQ(*fs->ListXattr(hidden), (std::vector<std::string>{"user.tcia.error"}));
 }
 
 TEST_F(XattrsTest, ForeignNamesCostNothing) {
