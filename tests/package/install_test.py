@@ -3,6 +3,7 @@
 """`cmake --install` puts everything where systems look for it, and what it puts there works."""
 
 import os
+import socket
 import stat
 
 import harness
@@ -83,26 +84,62 @@ class Units(installed.InstalledCase):
         self.assertIn(f"ExecStart={self.program} mount --foreground --allow-other %f\n",
                       self.read(self.SYSTEM))
 
-    def test_what_they_run_after_the_end(self):
-        """Cleans up a mount whose process was killed, and leaves everything else alone."""
-        server = self.archive("--synthetic", "A:patients=1,studies=1,series=1,images=2")
-        line = next(line for line in self.read(self.SYSTEM).splitlines()
-                    if line.startswith("ExecStopPost="))
+    def lines_of(self, unit, key, mountpoint):
+        """The commands of a key, as systemd would run them for this mountpoint."""
+        return [line.partition("=")[2].replace("%f", mountpoint).replace("%h/tcia", mountpoint).split()
+                for line in self.read(unit).splitlines() if line.startswith(key + "=")]
 
-        def after_the_end(mountpoint):
-            harness.run(*line.removeprefix("ExecStopPost=").replace("%f", mountpoint).split(),
-                        env=harness.clean_environment())
+    def run_all(self, unit, key, mountpoint):
+        for command in self.lines_of(unit, key, mountpoint):
+            harness.run(*command, env=harness.clean_environment())
+
+    def start(self, unit, mountpoint, environment, listener):
+        """Until it says that it is ready."""
+        self.run_all(unit, "ExecStartPre", mountpoint)
+        command, = self.lines_of(unit, "ExecStart", mountpoint)
+        process = self.background(*command, stdin=harness.DISCARD, stderr=harness.DISCARD,
+                                  env=harness.clean_environment(environment))
+        self.assertIn(b"READY=1", listener.recv(4096))
+        self.assertEqual(os.listdir(mountpoint), ["A"])
+        return process
+
+    def test_a_life_as_systemd_would_have_it(self):
+        """Started, killed and started again, reloaded, stopped; what they run before and after works."""
+        server = self.archive("--synthetic", "A:patients=1,studies=1,series=1,images=2")
+        for unit in ([self.SYSTEM] if os.getuid() == 0 else []) + [self.USER]:
+            with self.subTest(unit=unit), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+                listener.settimeout(harness.WAIT_S)
+                name = os.path.join(self.directory, os.path.basename(unit))
+                listener.bind(name + ".socket")
+                mountpoint = name + ".mount"
+                self.addCleanup(harness.detach, mountpoint)
+                environment = {"NOTIFY_SOCKET": listener.getsockname(), "TCIAFS_SERVER": server.url,
+                               "TCIAFS_CACHE_DIR": self.cache}
+                process = self.start(unit, mountpoint, environment, listener)
+                os.stat(mountpoint)  # which the kernel then answers without the process
+                process.kill()
+                process.wait()
+                self.assertTrue(harness.is_mounted(mountpoint))
+                self.run_all(unit, "ExecStopPost", mountpoint)
+                self.assertFalse(harness.is_mounted(mountpoint))
+                process = self.start(unit, mountpoint, environment, listener)
+                process.kill()
+                process.wait()
+                process = self.start(unit, mountpoint, environment, listener)  # over what is left
+                for command in self.lines_of(unit, "ExecReload", mountpoint):
+                    harness.run(*(word.replace("$MAINPID", str(process.pid)) for word in command))
+                process.terminate()
+                self.assertIn(b"STOPPING=1", listener.recv(4096))
+                self.assertEqual(process.wait(harness.WAIT_S), 0)
+                self.run_all(unit, "ExecStopPost", mountpoint)
+                self.assertFalse(harness.is_mounted(mountpoint))
+
+    def test_after_the_end_somebody_elses_mount_is_left_alone(self):
+        server = self.archive("--synthetic", "A:patients=1,studies=1,series=1,images=2")
         mount = self.mount(server)
-        after_the_end(mount.path)
+        for place in (mount.path, mount.path + "-that-is-not-there", self.directory):
+            self.run_all(self.SYSTEM, "ExecStopPost", place)
         self.assertEqual(os.listdir(mount.path), ["A"])
-        os.stat(mount.path)  # which the kernel then answers without the process
-        mount.process.kill()
-        mount.process.wait()
-        self.assertTrue(harness.is_mounted(mount.path))
-        after_the_end(mount.path)
-        self.assertFalse(harness.is_mounted(mount.path))
-        after_the_end(mount.path)
-        after_the_end(mount.path + "-that-is-not-there")
 
 
 if __name__ == "__main__":
