@@ -2,6 +2,8 @@
 # Copyright the tciafs authors
 """The manual agrees with the program, and its pages are well-formed."""
 
+import errno
+import os
 import re
 import subprocess
 
@@ -70,6 +72,32 @@ def problems_of_mount_page(page, source):
             yield f"mount.tciafs.8 does not tell of the mount option '{word}'"
 
 
+def literals_in(source):
+    """The string literals of C++ source, adjacent ones joined as the compiler does it."""
+    literal = r'"(?:[^"\\\n]|\\.)*"'
+    joined = re.findall(rf"{literal}(?:\s*{literal})*", source)
+    return ["".join(piece[1:-1] for piece in re.findall(literal, text)) for text in joined]
+
+
+def messages_in_page(roff):
+    """The messages that TROUBLESHOOTING explains, as their literal pieces: \\fI...\\fR is what varies."""
+    section = roff.partition(".SH TROUBLESHOOTING\n")[2].partition("\n.SH ")[0]
+    for message in re.findall(r"^\.TP\n(.*)$", section, re.MULTILINE):
+        yield [piece.replace("\\-", "-").strip() for piece in re.split(r"\\fI.*?\\fR", message)]
+
+
+def problems_of_messages(page, literals):
+    """Every message is one that somebody can really see: ours, the C library's, or FUSE's own."""
+    system = {os.strerror(number) for number in errno.errorcode}
+    for pieces in messages_in_page(page):
+        whole = "".join(pieces)
+        if whole in system or whole.startswith(("fusermount3: ", "fuse: ")):
+            continue
+        for piece in pieces:
+            if not any(piece in literal for literal in literals):
+                yield f"tciafs.1 explains the message '{piece}', which nobody prints"
+
+
 def check(root, program):
     problems = []
     for page in sorted((root / "man").iterdir()):
@@ -102,6 +130,8 @@ def check(root, program):
             problems.append(f"{name}: --help says {settings.get(name)}, tciafs.conf.5 {written.get(name)}")
     problems += problems_of_mount_page((root / "man" / "mount.tciafs.8").read_text(),
                                        (root / "src" / "cli" / "settings.cpp").read_text())
+    sources = [file.read_text() for file in sorted((root / "src").rglob("*.cpp"))]
+    problems += problems_of_messages(main_page, [text for source in sources for text in literals_in(source)])
     sample = (root / "cmake" / "package" / "tciafs.conf").read_text()
     for name in sorted(set(re.findall(r"^#?([a-z-]+) = ", sample, re.MULTILINE)) - settings.keys()):
         problems.append(f"cmake/package/tciafs.conf has '{name}', which is no setting")

@@ -89,6 +89,15 @@ class Manual(unittest.TestCase):
                     good.replace("noatime", "atime"), good.replace("context=", "context")):
             self.assertEqual(len(list(check_manual.problems_of_mount_page(bad, source))), 1, bad)
 
+    def test_messages(self):
+        page = (".SH TROUBLESHOOTING\n.TP\n{}\nHelp.\n.SH NEXT\n.TP\nnot a message\n")
+        literals = check_manual.literals_in('Fail(name + ": in use by "\n  "process " + pid); "other"')
+        self.assertEqual(literals, [": in use by process ", "other"])
+        for good in ("\\fINAME\\fR: in use by process", "Stale file handle", "fusermount3: no"):
+            self.assertEqual(list(check_manual.problems_of_messages(page.format(good), literals)), [], good)
+        for bad in ("\\fINAME\\fR: used by process", "Stale file"):
+            self.assertEqual(len(list(check_manual.problems_of_messages(page.format(bad), literals))), 1, bad)
+
     def test_subcommands(self):
         texts = {(): "Subcommands:\n  cache  x\n  mount  x\n", ("cache",): "Subcommands:\n  list  x\n"}
         self.assertEqual(list(check_manual.commands(lambda *words: texts.get(words, "  --x  y\n"))),
