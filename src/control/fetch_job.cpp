@@ -23,17 +23,17 @@ bool EndsAsking(Errc code) { return IsRefusedUnasked(code) || code == Errc::kUna
 struct FetchJob::Inbox {
   Mutex mutex;
   CondVar arrived;
-  std::vector<Ended> ended TCIAFS_GUARDED_BY(mutex);
+  std::vector<Arrival> arrivals TCIAFS_GUARDED_BY(mutex);
 
-  void Put(Ended one) {
+  void Put(size_t index, Underway what) {
     MutexLock lock(mutex);
-    ended.push_back(std::move(one));
+    arrivals.push_back({index, std::move(what)});
     arrived.NotifyAll();
   }
-  std::vector<Ended> Take() {
+  std::vector<Arrival> Take() {
     MutexLock lock(mutex);
-    if (ended.empty()) arrived.WaitFor(mutex, std::chrono::milliseconds(kProgressMs));
-    return std::exchange(ended, {});
+    if (arrivals.empty()) arrived.WaitFor(mutex, std::chrono::milliseconds(kProgressMs));
+    return std::exchange(arrivals, {});
   }
 };
 
@@ -61,7 +61,7 @@ Status FetchJob::RunToTheEnd() {
   const SystemClock clock;
   int64_t told_ms = clock.MonotonicMs();
   for (StartMore(); !active_.empty(); StartMore()) {
-    for (Ended& ended : inbox_->Take()) TCIAFS_TRY(TakeIn(ended));
+    for (Arrival& arrival : inbox_->Take()) TCIAFS_TRY(TakeIn(std::move(arrival)));
     if (stop_.stop_requested()) return Fail(Errc::kCancelled, "interrupted");
     if (clock.MonotonicMs() - told_ms < kProgressMs) continue;
     TCIAFS_TRY(TellProgress());
@@ -84,22 +84,37 @@ void FetchJob::StartMore() {
 }
 
 void FetchJob::Start(size_t index) {
-  active_.insert(index);
+  active_[index] = {};
   const catalog::ObjectPath& path = series_[index].path;
   auto record = mounted_.catalog.Series(path);
-  if (!record) return inbox_->Put({index, Fail(record.error())});
+  if (!record) return inbox_->Put(index, {Fail(record.error()), Status()});
   versions_[index] = record->version;
+  mounted_.catalog.List(path, stop_.get_token(),
+                        [inbox = inbox_, index](const Result<catalog::ListAnswer>& listed) {
+                          inbox->Put(index, {{}, listed ? Status() : Fail(listed.error())});
+                        });
   mounted_.fetcher.AcquireSeries({path.server, *std::move(record)}, stop_.get_token(),
                                  [inbox = inbox_, index](Result<fetch::SeriesOutcome> outcome) {
-                                   inbox->Put({index, std::move(outcome)});
+                                   inbox->Put(index, {std::move(outcome), {}});
                                  });
 }
 
-Status FetchJob::TakeIn(const Ended& ended) {
-  const size_t index = ended.index;
+Status FetchJob::TakeIn(Arrival arrival) {
+  const size_t index = arrival.index;
+  Underway& underway = active_[index];
+  if (arrival.what.outcome) underway.outcome = std::move(arrival.what.outcome);
+  if (arrival.what.listed) underway.listed = std::move(arrival.what.listed);
+  if (!underway.outcome || !underway.listed) return {};
+  Result<fetch::SeriesOutcome> outcome = *std::move(underway.outcome);
+  if (outcome && !*underway.listed)
+    outcome = Fail(underway.listed->error().Within("its images could not be listed"));
   active_.erase(index);
-  if (!ended.outcome) {
-    const Error& error = ended.outcome.error();
+  return End(index, std::move(outcome));
+}
+
+Status FetchJob::End(size_t index, Result<fetch::SeriesOutcome> outcome) {
+  if (!outcome) {
+    const Error& error = outcome.error();
     if (error.code == Errc::kCancelled) return Fail(error);  // by the end of the mount, or ours
     if (error.code == Errc::kStale && renewed_.insert(index).second) {
       Start(index);
@@ -110,11 +125,10 @@ Status FetchJob::TakeIn(const Ended& ended) {
   if (!series_[index].here) {
     const int64_t announced_bytes = series_[index].plan.version.total_bytes;
     ++ended_;
-    if (announced_bytes >= 0 || ended.outcome)
-      ended_bytes_ += announced_bytes >= 0 ? announced_bytes : ended.outcome->size_bytes;
+    if (announced_bytes >= 0 || outcome)
+      ended_bytes_ += announced_bytes >= 0 ? announced_bytes : outcome->size_bytes;
   }
-  return ended.outcome ? TellOutcome(index, *ended.outcome)
-                       : TellFailed(index, ended.outcome.error());
+  return outcome ? TellOutcome(index, *outcome) : TellFailed(index, outcome.error());
 }
 
 Status FetchJob::TellOutcome(size_t index, const fetch::SeriesOutcome& outcome) {
@@ -151,7 +165,7 @@ Status FetchJob::TellProgress() {
   std::unordered_map<source::SeriesUid, fetch::DownloadStatus> downloads;
   for (auto& download : mounted_.fetcher.Downloads())
     downloads.insert_or_assign(download.record.series, std::move(download));
-  for (const size_t index : active_) {
+  for (const auto& [index, underway] : active_) {
     const auto found = downloads.find(series_[index].path.series);
     if (found == downloads.end()) continue;
     const fetch::DownloadStatus& download = found->second;

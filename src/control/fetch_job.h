@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the tciafs authors
 //
-// Brings planned series here, verified, a few at a time, and tells how it goes. Messages:
+// Brings planned series here, verified, and the names of their instances, so that programs can use
+// them without the network; a few at a time. Tells how it goes:
 //
 //   active path= received_bytes= expected_bytes= started=       each series under way, then
 //   progress ended= ended_bytes=                                how many have ended that were not
@@ -18,6 +19,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <stop_token>
 #include <vector>
@@ -38,16 +40,22 @@ class FetchJob {
   Status Run();
 
  private:
-  struct Ended {
+  struct Underway {
+    std::optional<Result<fetch::SeriesOutcome>> outcome;
+    std::optional<Status> listed;
+  };
+  // One of the two.
+  struct Arrival {
     size_t index = 0;
-    Result<fetch::SeriesOutcome> outcome;
+    Underway what;
   };
   struct Inbox;  // where answers arrive, shared with those still to come
 
   Status RunToTheEnd();
   void StartMore();
   void Start(size_t index);
-  Status TakeIn(const Ended& ended);
+  Status TakeIn(Arrival arrival);
+  Status End(size_t index, Result<fetch::SeriesOutcome> outcome);
   Status TellOutcome(size_t index, const fetch::SeriesOutcome& outcome);
   Status TellFailed(size_t index, const Error& error);
   Status TellProgress();
@@ -61,7 +69,7 @@ class FetchJob {
   std::stop_source stop_;
   const std::shared_ptr<Inbox> inbox_;
   std::deque<size_t> queue_;
-  std::set<size_t> active_;
+  std::map<size_t, Underway> active_;
   std::set<size_t> renewed_;  // asked for once more, in a newer version
   std::set<size_t> verified_;
   std::map<size_t, source::SeriesVersion> versions_;  // as they were asked for

@@ -170,6 +170,17 @@ TEST_F(FetchRequests, TellsWhatIsNotVerifiedAndWhatFailed) {
                           "summary series=3 verified=1 here=0 unverified=1 failed=1 left=0"));
 }
 
+TEST_F(FetchRequests, NamesThatCannotBeListedAreAFailure) {
+  AddSeries("1.1", "1.1.1");
+  catalog::ObjectPath series;
+  for (const char* name : {"Lung", "P1", "1.1", "1.1.1"}) series = series.Child(name, 0);
+  catalog_.SetFailure(series, Error{Errc::kUnavailable, "down"});
+  ASSERT_TRUE(Request("fetch path=/Lung"));
+  EXPECT_EQ(listener_.lines[2],
+            "series path=/Lung/P1/1.1/1.1.1 state=failed code=unavailable "
+            "reason=its%20images%20could%20not%20be%20listed:%20down");
+}
+
 TEST_F(FetchRequests, AServerThatDoesNotAnswerIsNotAskedForTheRest) {
   for (const char* uid : {"1.1.1", "1.1.2", "1.1.3", "1.1.4"}) AddSeries("1.1", uid);
   errors_["1.1.1"] = Error{Errc::kUnreachable, "archive does not answer"};
