@@ -23,20 +23,37 @@ if(EXISTS /etc/debian_version)
 endif()
 set(TCIAFS_BIN "${prefix}/bin/tciafs")
 
+# Directories that are missing, readable by everybody whatever the umask of who installs is.
+function(make_directories path)
+  if(NOT EXISTS "$ENV{DESTDIR}${path}")
+    cmake_path(GET path PARENT_PATH parent)
+    if(NOT parent STREQUAL path)
+      make_directories("${parent}")
+    endif()
+    file(MAKE_DIRECTORY "$ENV{DESTDIR}${path}")
+    file(CHMOD "$ENV{DESTDIR}${path}" PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE
+         GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
+  endif()
+endfunction()
+
 # place(SOURCE DIRECTORY NAME): variables in the source (@NAME@) are filled in.
 string(RANDOM LENGTH 16 ours)  # several may install from one build directory at a time
 set(scratch_dir "${TCIAFS_BUILD_DIR}/install-${ours}")
 function(place source directory name)
+  make_directories("${directory}")
   configure_file("${TCIAFS_PACKAGE_DIR}/${source}" "${scratch_dir}/${name}" @ONLY)
   file(INSTALL DESTINATION "${directory}" TYPE FILE FILES "${scratch_dir}/${name}")
   set(CMAKE_INSTALL_MANIFEST_FILES "${CMAKE_INSTALL_MANIFEST_FILES}" PARENT_SCOPE)
 endfunction()
 
-file(MAKE_DIRECTORY "$ENV{DESTDIR}${helper_dir}")
+make_directories("${helper_dir}")
 file(RELATIVE_PATH helper_target "${helper_dir}" "${TCIAFS_BIN}")
 file(CREATE_LINK "${helper_target}" "$ENV{DESTDIR}${helper_dir}/mount.tciafs" SYMBOLIC)
 list(APPEND CMAKE_INSTALL_MANIFEST_FILES "${helper_dir}/mount.tciafs")
 
+foreach(directory bin share/man/man1 share/man/man5 share/man/man7 share/man/man8)
+  make_directories("${prefix}/${directory}")
+endforeach()
 place(tciafs.bash "${prefix}/share/bash-completion/completions" tciafs)
 place(tciafs.zsh "${zsh_dir}" _tciafs)
 place(tciafs.fish "${prefix}/share/fish/vendor_completions.d" tciafs.fish)

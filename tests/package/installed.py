@@ -11,10 +11,10 @@ BUILD_DIR = os.environ["TCIAFS_BUILD_DIR"]
 CMAKE = os.environ["CMAKE"]
 
 
-def install(prefix, destdir=None):
+def install(prefix, destdir=None, umask=0o022):
     """As `cmake --install` does it; the paths of what was installed, without the destdir."""
     environment = dict(os.environ, DESTDIR=destdir) if destdir else os.environ
-    done = harness.run(CMAKE, "--install", BUILD_DIR, "--prefix", prefix, env=environment)
+    done = harness.run(CMAKE, "--install", BUILD_DIR, "--prefix", prefix, env=environment, umask=umask)
     return [line.split(": ", 1)[1].removeprefix(destdir or "") for line in done.stdout.splitlines()
             if line.startswith(("-- Installing: ", "-- Up-to-date: "))]
 
