@@ -69,7 +69,8 @@ std::optional<MountRecord> ReadRecord(const std::string& path) {
   file >> record.pid >> start_time >> std::ws;
   std::getline(file, record.mountpoint);
   std::getline(file, record.cache_dir);
-  if (record.pid <= 1 || StartTime(record.pid) != start_time) return std::nullopt;
+  // Number 1 is the first process of a container.
+  if (record.pid < 1 || StartTime(record.pid) != start_time) return std::nullopt;
   record.socket_path = SocketOf(path);
   return record;
 }

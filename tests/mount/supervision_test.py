@@ -233,5 +233,44 @@ class Signals(SupervisedCase):
         self.assertEqual(os.listdir(mountpoint), ["A"])
 
 
+class InAContainer(SupervisedCase):
+    """As process 1, which the kernel spares signals that nobody waits for, in namespaces of its own."""
+
+    def setUp(self):
+        super().setUp()
+        if os.getuid() != 0 and not os.environ.get("TCIAFS_REQUIRE_FUSE"):
+            self.skipTest("namespaces take root")
+        self.mountpoint = os.path.join(self.directory, "mnt")
+        os.mkdir(self.mountpoint)
+        self.log_file = os.path.join(self.directory, "log")
+        self.container = self.background(
+            "unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc",
+            harness.PROGRAM, "mount", "--foreground", "--server", self.server.url, "--cache-dir", self.cache,
+            "--log-file", self.log_file, self.mountpoint, stdin=harness.DISCARD, env=harness.clean_environment())
+        self.wait_for_line(self.log_file, "mounted on")
+        with open(f"/proc/{self.container.pid}/task/{self.container.pid}/children", encoding="utf-8") as children:
+            self.process = int(children.read().split()[0])
+
+    def inside(self, *command, **options):
+        return harness.run("nsenter", f"--target={self.process}", "--mount", "--pid", *command,
+                           env=harness.clean_environment(), **options)
+
+    def test_it_is_found_and_ended_from_inside(self):
+        self.assertEqual(self.inside("ls", self.mountpoint).stdout, "A\n")
+        self.inside(harness.PROGRAM, "status", self.mountpoint)
+        path = os.path.join(self.mountpoint, sorted(self.server.truth("A"))[0])
+        script = f'exec 3<{path}; exec "$0" umount {self.mountpoint}'
+        # It ends with the mount, and takes whoever is in the container along.
+        self.inside("sh", "-c", script, harness.PROGRAM, check=False)
+        self.assertEqual(self.container.wait(harness.WAIT_S), 0)
+        self.wait_for_line(self.log_file, "unmounted")
+
+    def test_it_is_stopped_from_outside(self):
+        self.assertEqual(self.inside("ls", self.mountpoint).stdout, "A\n")
+        os.kill(self.process, signal.SIGTERM)
+        self.assertEqual(self.container.wait(harness.WAIT_S), 0)
+        self.wait_for_line(self.log_file, "unmounted")
+
+
 if __name__ == "__main__":
     harness.main()
