@@ -118,6 +118,7 @@ int DetachMount(const std::string& mountpoint, uint32_t caller_uid, bool lazily)
 }
 
 std::string ResolveMountpoint(const std::string& path) {
+  if (HandedOverDevice(path)) return path;
   std::error_code failed;
   std::filesystem::path absolute = std::filesystem::absolute(path, failed).lexically_normal();
   if (!absolute.has_filename()) absolute = absolute.parent_path();  // a trailing slash

@@ -142,6 +142,17 @@ class HandedOver(harness.MountCase):
         harness.run("umount", self.mountpoint)
         harness.wait_for(lambda: "unmounted" in self.log(), "the process has ended")
 
+    def test_the_doctor_knows_it(self):
+        """`doctor` in the place of `mount`, as the manual says."""
+        device = os.open("/dev/fuse", os.O_RDWR)
+        self.addCleanup(os.close, device)
+        for number, code, told in ((device, 0, "is a device handed over"), (9999, 3, "Bad file descriptor")):
+            done = harness.run(harness.PROGRAM, "doctor", "--offline", "--cache-dir", self.cache,
+                               f"/dev/fd/{number}", pass_fds=[device], env=harness.clean_environment(), check=False)
+            self.assertEqual(done.returncode, code, done.stdout)
+            self.assertIn(f"/dev/fd/{number}", done.stdout)
+            self.assertIn(told, done.stdout)
+
     def test_what_is_not_the_device(self):
         with open("/dev/null", "rb") as null:
             for number in (null.fileno(), 9999, 1):
