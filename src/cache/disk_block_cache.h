@@ -61,6 +61,9 @@ class DiskBlockCache final : public BlockCache {
   bool Pinned(const SeriesKey& key) const override;
   RoomFor CheckRoom(const std::vector<SeriesPlan>& wanted) const override;
   Status Evict(const SeriesKey& key) override;
+  std::vector<CachedSeries> Cached() const override;
+  Status CheckIntact(const SeriesKey& key, const source::SopUid& sop,
+                     const std::stop_token& stop) override;
   Usage usage() const override;
 
   // For opening, before anybody else knows the cache: takes a series of the index in, counting its
@@ -136,6 +139,8 @@ class DiskBlockCache final : public BlockCache {
 
   Result<std::shared_ptr<StoredInstance>> OpenStored(const SeriesRef& series,
                                                      const source::SopUid& sop, uint64_t changes);
+  Status CheckFile(const SeriesState& series, const source::SopUid& sop,
+                   const std::stop_token& stop) const;
   // kNotFound if there is nothing (any more) to withdraw.
   Status RemoveInstance(const Removal& removal);
   void NoteIndexError(const Error& error) const;

@@ -34,8 +34,10 @@ constexpr int64_t kIndexBytesMin = int64_t{8} << 20;
 constexpr int64_t kIndexSpareBytes = int64_t{4} << 20;
 constexpr int64_t kIndexBytesMax = int64_t{16} << 30;
 
-int64_t IndexMapBytes(int64_t cap_bytes) {
-  const int64_t bytes = std::clamp(cap_bytes / kIndexShareOfCap, kIndexBytesMin, kIndexBytesMax);
+int64_t IndexMapBytes(const CacheOptions& options) {
+  if (options.as_it_is) return kIndexBytesMax;
+  const int64_t bytes =
+      std::clamp(options.cap_bytes / kIndexShareOfCap, kIndexBytesMin, kIndexBytesMax);
   return bytes >> 20 << 20;
 }
 
@@ -133,7 +135,7 @@ Result<Loaded> LoadIndex(const Opening& opening, bool died) {
   const Layout& layout = opening.layout;
   Loaded loaded;
   TCIAFS_ASSIGN(loaded.index,
-                Index::Open(layout.index_directory(), IndexMapBytes(opening.options.cap_bytes)));
+                Index::Open(layout.index_directory(), IndexMapBytes(opening.options)));
   std::vector<SeriesId> damaged;
   TCIAFS_TRY(loaded.index->VisitSeries([&](const SeriesId& id, std::optional<SeriesEntry> entry) {
     if (entry) {
@@ -164,9 +166,8 @@ Result<Loaded> LoadOrMakeRoom(const Opening& opening, bool died) {
              opening.layout.root(), loaded.error().message);
   {
     // Deleting takes pages before it gives any.
-    TCIAFS_ASSIGN(const auto index,
-                  Index::Open(opening.layout.index_directory(),
-                              IndexMapBytes(opening.options.cap_bytes) + kIndexSpareBytes));
+    TCIAFS_ASSIGN(const auto index, Index::Open(opening.layout.index_directory(),
+                                                IndexMapBytes(opening.options) + kIndexSpareBytes));
     TCIAFS_ASSIGN(const bool made_room, ForgetRemembered(*index));
     if (!made_room) return loaded;
   }
@@ -175,7 +176,7 @@ Result<Loaded> LoadOrMakeRoom(const Opening& opening, bool died) {
 
 // After the cap was lowered: the file never shrinks, and would leave too little for data.
 bool TooLarge(const Index& index, const CacheOptions& options) {
-  return index.file_bytes() > std::max(options.cap_bytes / 2, kIndexBytesMin);
+  return !options.as_it_is && index.file_bytes() > std::max(options.cap_bytes / 2, kIndexBytesMin);
 }
 
 Result<Loaded> LoadOrStartAnew(const Opening& opening, const OwnerLock& owner, int format) {
@@ -202,7 +203,8 @@ Result<Loaded> LoadOrStartAnew(const Opening& opening, const OwnerLock& owner, i
 int64_t FixedBytes(const Opening& opening) {
   constexpr int64_t kParts = 5;
   const std::string aside = opening.layout.index_directory() + ".damaged";
-  if (TreeBytes(aside) > opening.options.cap_bytes / kAsideShareOfCap) {
+  if (!opening.options.as_it_is &&
+      TreeBytes(aside) > opening.options.cap_bytes / kAsideShareOfCap) {
     std::error_code ignored;
     fs::remove_all(aside, ignored);
   }
@@ -244,7 +246,7 @@ Result<std::unique_ptr<BlockCache>> Open(Opening opening) {
     const bool recovered = loaded.recovered.count(SeriesIdOf(entry.key)) != 0;
     cache->Adopt(std::move(entry), recovered);
   }
-  cache->Trim();
+  if (!opening.options.as_it_is) cache->Trim();
   CommitStep("cache.open.trimmed");
   return cache;
 }

@@ -84,6 +84,7 @@ cache::CacheOptions ToCacheOptions(const MountSettings& settings) {
   options.cap_bytes = CapBytes(settings);
   options.free_floor_bytes = settings.min_free_bytes;
   options.free_floor_percent = settings.min_free_percent;
+  options.as_it_is = settings.cache_as_it_is;
   return options;
 }
 
@@ -162,6 +163,7 @@ Outcome<void> ArchiveStack::Parts::OpenStorage(const MountSettings& settings) {
 Outcome<void> ArchiveStack::Parts::AddSources(const MountSettings& settings, const Caller& caller) {
   for (const std::string& server : settings.servers) {
     auto options = NbiaOptionsFor(settings, server, caller);
+    if (!options && settings.cache_as_it_is) continue;  // a cache is cleared without credentials
     if (!options) return tl::unexpected(options.error());
     if (server.starts_with("http://") && !IsThisMachine(HostOf(server)) &&
         (!options->api_key.empty() || !options->credentials.password.empty()))

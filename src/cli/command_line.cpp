@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/cache_arguments.h"
 #include "cli/completion.h"
 #include "cli/daemon_link.h"
 #include "cli/doctor_command.h"
@@ -182,6 +183,12 @@ Subcommand AddDoctor(CLI::App& app) {
           }};
 }
 
+Subcommand AddCache(CLI::App& app) {
+  CLI::App* cache = nullptr;
+  auto run = AddCacheCommands(app, cache);
+  return {cache, [run = std::move(run)] { return run(ThisProcess()); }};
+}
+
 }  // namespace
 
 ExitCode MountWith(const std::string& mountpoint, Settings settings,
@@ -205,8 +212,9 @@ int Main(int argc, char** argv) {
   app.name("tciafs");
   app.require_subcommand(1);
   app.set_version_flag("--version", VersionText);
-  const Subcommand subcommands[] = {AddMount(app), AddUmount(app), AddStatus(app), AddRefresh(app),
-                                    AddFetch(app), AddPin(app),    AddUnpin(app),  AddDoctor(app)};
+  const Subcommand subcommands[] = {AddMount(app),   AddUmount(app), AddStatus(app),
+                                    AddRefresh(app), AddFetch(app),  AddPin(app),
+                                    AddUnpin(app),   AddDoctor(app), AddCache(app)};
 
   if (argc > 1 && std::string_view(argv[1]) == kCompleteCommand) {
     for (const std::string& offer : Complete(app, {argv + 2, argv + argc}))

@@ -14,11 +14,6 @@
 namespace tciafs::cli {
 namespace {
 
-std::string UserName(uint32_t uid) {
-  const passwd* user = ::getpwuid(uid);
-  return user != nullptr ? user->pw_name : "user " + std::to_string(uid);
-}
-
 std::optional<MountEntry> OursAt(const std::vector<MountEntry>& table, const std::string& path) {
   std::optional<MountEntry> topmost;
   for (const MountEntry& entry : table)
@@ -50,6 +45,11 @@ Walk WalkDown(const std::vector<MountEntry>& table, const std::filesystem::path&
 }
 
 }  // namespace
+
+std::string UserName(uint32_t uid) {
+  const passwd* user = ::getpwuid(uid);
+  return user != nullptr ? user->pw_name : "user " + std::to_string(uid);
+}
 
 Outcome<MountedPath> FindMountedPath(const std::string& path) {
   std::error_code failed;

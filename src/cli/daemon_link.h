@@ -43,6 +43,8 @@ struct MountedPaths {
 };
 Outcome<MountedPaths> FindMountedPaths(const std::vector<std::string>& paths);
 
+std::string UserName(uint32_t uid);  // "user 1000" if it has none
+
 // "tciafs: message", and the code.
 ExitCode Complain(const Failure& failure);
 

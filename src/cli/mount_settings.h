@@ -27,6 +27,7 @@ struct MountSettings {
   std::string credentials_file;
   std::string api_key_file;
   std::string cache_dir;
+  bool cache_as_it_is = false;  // to be looked at or cleared, not filled: its limits do not count
   int64_t cache_bytes_max = 0;  // 0: decide from the free space
   int64_t min_free_bytes = 0;
   int min_free_percent = 5;

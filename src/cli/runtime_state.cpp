@@ -75,6 +75,12 @@ std::optional<MountRecord> ReadRecord(const std::string& path) {
   return record;
 }
 
+// Under whatever name.
+bool IsSameDirectory(const std::string& a, const std::string& b) {
+  std::error_code failed;
+  return a == b || std::filesystem::equivalent(a, b, failed);
+}
+
 }  // namespace
 
 std::string RuntimeRecord::SocketPathBeside(const std::string& record_path) {
@@ -123,7 +129,7 @@ std::optional<MountRecord> FindRecordOfCache(const std::string& cache_dir, const
     for (const auto& file : std::filesystem::directory_iterator(directory, failed)) {
       if (file.path().extension() != kRecordSuffix) continue;
       auto record = ReadRecord(file.path());
-      if (record && record->cache_dir == cache_dir) return record;
+      if (record && IsSameDirectory(record->cache_dir, cache_dir)) return record;
     }
   }
   return std::nullopt;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "control/await.h"
+#include "control/cache_operations.h"
 #include "control/fetch_operations.h"
 #include "control/resolve.h"
 #include "control/status_messages.h"
@@ -71,6 +72,11 @@ const std::map<std::string, Operation, std::less<>> kOperations = {
     {"fetch", FetchPaths},
     {"pin", PinPaths},
     {"unpin", UnpinPaths},
+    {"cache_info", TellCache},
+    {"cache_list", ListCache},
+    {"cache_verify", VerifyCache},
+    {"cache_evict", EvictFromCache},
+    {"cache_clear", ClearCache},
 };
 
 }  // namespace

@@ -154,6 +154,29 @@ class FakeBlockCache final : public cache::BlockCache {
     for (auto& [sop, known] : series->second.known) known.cached = false;
     return {};
   }
+  std::vector<cache::CachedSeries> Cached() const override {
+    MutexLock lock(mutex_);
+    std::vector<cache::CachedSeries> all;
+    for (const auto& [key, series] : series_) {
+      if (series.files.empty() && !pinned_.contains(key)) continue;
+      cache::CachedSeries& cached = all.emplace_back();
+      cached.key = key;
+      cached.version = series.version;
+      cached.instances = static_cast<int64_t>(series.files.size());
+      cached.verified = series.verified;
+      cached.pinned = pinned_.contains(key);
+      cached.in_use = series.writing;
+    }
+    return all;
+  }
+  Status CheckIntact(const cache::SeriesKey& key, const source::SopUid& sop,
+                     const std::stop_token&) override {
+    MutexLock lock(mutex_);
+    const auto series = series_.find(key);
+    if (series == series_.end() || !series->second.files.contains(sop))
+      return Fail(Errc::kNotFound, "not cached");
+    return {};
+  }
   cache::Usage usage() const override {
     MutexLock lock(mutex_);
     cache::Usage usage;

@@ -26,6 +26,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -132,6 +133,18 @@ struct Usage {
   bool degraded = false;      // the disk failed; new data goes to memory
 };
 
+// A series that is here, in whole or in part, or that is pinned.
+struct CachedSeries {
+  SeriesKey key;
+  source::SeriesVersion version;
+  int64_t instances = 0;   // here
+  int64_t disk_bytes = 0;  // of the directory and all in it
+  int64_t last_use_unix_ms = 0;
+  bool verified = false;
+  bool pinned = false;
+  bool in_use = false;  // being read, or fetched
+};
+
 class BlockCache {
  public:
   virtual ~BlockCache() = default;
@@ -169,6 +182,14 @@ class BlockCache {
   // is not here, kBusy while it is being written, another error if files are left (to be tried
   // again).
   virtual Status Evict(const SeriesKey& key) = 0;
+  // Least recently used first.
+  virtual std::vector<CachedSeries> Cached() const = 0;
+  // Reads an instance again from the disk, whatever was checked before, and compares every block
+  // with its checksum and the whole with its MD5, where that is known; the LRU clock stands still.
+  // kCorrupt, with the reason: it was not intact and is a miss now, also for who has it open.
+  // kNotFound: it is not here, or held in memory only; kBusy as from Open; kCancelled.
+  virtual Status CheckIntact(const SeriesKey& key, const source::SopUid& sop,
+                             const std::stop_token& stop) = 0;
   virtual Usage usage() const = 0;
 };
 

@@ -21,6 +21,9 @@ struct CacheOptions {
   int64_t memory_bytes_max = kMemoryBytesMax;  // held in memory when the disk fails
   int64_t instance_bytes_max = kInstanceBytesMax;
   int64_t known_max = kKnownMax;  // instances remembered
+  // To look at what is there or to clear it away: nothing is evicted at opening, nor is an index
+  // set aside for its size, whatever the cap, which may not be the one the cache was filled under.
+  bool as_it_is = false;
 };
 
 inline constexpr int64_t kCapBytesMin = int64_t{16} << 20;

@@ -22,4 +22,7 @@ inline constexpr int64_t kRequestWaitMaxMs = 5'000;
 // For a program that does not read what it has asked for: a terminal that was paused.
 inline constexpr int64_t kSendWaitMaxMs = 60'000;
 
+// Between two answers that only tell how far something has come: often enough for a bar.
+inline constexpr int64_t kProgressPauseMs = 200;
+
 }  // namespace tciafs::control

@@ -13,6 +13,14 @@
 //   pin path=... [jobs=] [whole_archive=1] [only_mark=1]
 //       -> looking, plan, pinned series=, and unless only_mark=1 as fetch goes on
 //   unpin path=... [whole_archive=1]  -> unpinned series=
+//   cache_info             -> cache used_bytes= cap_bytes= series= ...
+//   cache_list [pinned=1]  -> series path= scope= series= size_bytes= ...  (for each)
+//   cache_verify [path=...] [series=...]
+//       -> progress path= done_bytes= whole_bytes=, bad path= sop= reason=, and at the end
+//          checked series= instances= size_bytes= bad=
+//   cache_evict [path=...] [series=...] [older_than_ms=] [to_bytes=] [pinned=1]
+//       -> evicted path= size_bytes=, kept path= why= reason=, freed series= size_bytes=
+//   cache_clear [keep_pinned=1]  -> as cache_evict
 //
 // Paths are those inside the mount, encoded as in the tree. Thread-safe; what it is made of is
 // borrowed and must outlive it. Handlers may block until their stop token is triggered.

@@ -57,6 +57,11 @@ class CappedCache final : public cache::BlockCache {
     return cache_.CheckRoom(wanted);
   }
   Status Evict(const cache::SeriesKey& key) override { return cache_.Evict(key); }
+  std::vector<cache::CachedSeries> Cached() const override { return cache_.Cached(); }
+  Status CheckIntact(const cache::SeriesKey& key, const source::SopUid& sop,
+                     const std::stop_token& stop) override {
+    return cache_.CheckIntact(key, sop, stop);
+  }
   cache::Usage usage() const override {
     cache::Usage usage = cache_.usage();
     usage.cap_bytes = cap_bytes_;

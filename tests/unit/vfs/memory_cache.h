@@ -119,6 +119,11 @@ class MemoryCache final : public cache::BlockCache {
   bool Pinned(const cache::SeriesKey&) const override { return false; }
   cache::RoomFor CheckRoom(const std::vector<cache::SeriesPlan>&) const override { return {}; }
   Status Evict(const cache::SeriesKey&) override { return {}; }
+  std::vector<cache::CachedSeries> Cached() const override { return {}; }
+  Status CheckIntact(const cache::SeriesKey&, const source::SopUid&,
+                     const std::stop_token&) override {
+    return {};
+  }
   cache::Usage usage() const override { return usage_now; }
 
  private:

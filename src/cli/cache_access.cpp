@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+#include "cli/cache_access.h"
+
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <fstream>
+#include <system_error>
+#include <utility>
+
+#include "cli/daemon_link.h"
+#include "cli/terminal.h"
+#include "tciafs/control/operations.h"
+#include "tciafs/util/log.h"
+#include "tciafs/util/text.h"
+
+namespace tciafs::cli {
+namespace {
+
+tl::unexpected<Failure> CacheFailure(const std::string& directory, const std::string& reason) {
+  return FailWith(ExitCode::kCache, "cache " + directory + ": " + reason);
+}
+
+// Files that we would leave there as another user would keep its owner from them.
+Outcome<void> CheckOwner(const std::string& directory, const Caller& caller) {
+  struct stat info {};
+  if (::stat(directory.c_str(), &info) != 0) return {};  // whoever opens it says what is wrong
+  if (info.st_uid == caller.uid) return {};
+  return CacheFailure(directory, "belongs to " + UserName(info.st_uid) + "; only they can open it");
+}
+
+// Of a process of this user's: what it logs would be in the way of what the command prints.
+void LogErrorsOnly() {
+  LogOptions log;
+  log.level = LogLevel::kError;
+  log.target = LogOptions::Target::kStderr;
+  (void)ConfigureLog(log);
+}
+
+}  // namespace
+
+Outcome<int> CacheFormat(const std::string& cache_dir) {
+  errno = 0;
+  std::ifstream file(cache_dir + "/images/FORMAT");
+  if (!file && errno == EACCES) return CacheFailure(cache_dir, SystemErrorText(errno));
+  std::string word;
+  int format = 0;
+  if (!(file >> word >> format) || word != "tciafs-cache" || format <= 0)
+    return CacheFailure(cache_dir, "there is no cache of tciafs");
+  return format;
+}
+
+CacheAccess CacheAccess::Through(MountRecord record) {
+  CacheAccess access;
+  access.directory_ = record.cache_dir;
+  access.socket_path_ = record.socket_path;
+  access.mount_ = std::move(record);
+  return access;
+}
+
+Outcome<CacheAccess> CacheAccess::Open(MountSettings settings, const Caller& caller,
+                                       Purpose purpose) {
+  if (auto record = FindRecordOfCache(settings.cache_dir, caller))
+    return Through(*std::move(record));
+  if (purpose == Purpose::kUpkeep) {
+    if (auto format = CacheFormat(settings.cache_dir); !format)
+      return tl::unexpected(format.error());
+    settings.cache_as_it_is = true;
+    settings.offline = true;
+  }
+  CacheAccess access;
+  access.directory_ = settings.cache_dir;
+  if (auto opened = access.OpenHere(settings, caller); !opened)
+    return tl::unexpected(opened.error());
+  return access;
+}
+
+Outcome<void> CacheAccess::OpenHere(const MountSettings& settings, const Caller& caller) {
+  if (auto owned = CheckOwner(settings.cache_dir, caller); !owned) return owned;
+  LogErrorsOnly();
+  auto stack = ArchiveStack::Build(settings, caller);
+  if (!stack) return tl::unexpected(stack.error());
+  const char* temporary = caller.environment("TMPDIR");
+  socket_directory_ = std::string(temporary != nullptr && *temporary == '/' ? temporary : "/tmp");
+  socket_directory_ += "/tciafs-cache-XXXXXX";
+  if (::mkdtemp(socket_directory_.data()) == nullptr) {
+    const std::string failed = std::exchange(socket_directory_, "");
+    return FailWith(ExitCode::kFailed, failed + ": " + SystemErrorText(errno));
+  }
+  socket_path_ = socket_directory_ + "/socket";
+  stack_ = *std::move(stack);
+  auto server =
+      control::Server::Start(socket_path_, caller.uid, control::Operations(stack_->Mounted("")));
+  if (!server) return FailWith(ExitCode::kFailed, server.error().message);
+  server_ = *std::move(server);
+  return {};
+}
+
+CacheAccess::~CacheAccess() {
+  server_.reset();
+  if (!socket_directory_.empty()) ::rmdir(socket_directory_.c_str());
+}
+
+Outcome<control::Connection> CacheAccess::Connect() const {
+  auto connection = control::Connection::Open(socket_path_);
+  if (connection) return *std::move(connection);
+  const std::string who =
+      mount_ ? mount_->mountpoint + ": process " + std::to_string(mount_->pid) : directory_;
+  return FailWith(ExitCode::kFailed, who + " cannot be reached: " + connection.error().message);
+}
+
+Outcome<void> CacheAccess::Ask(
+    const control::Message& request,
+    const std::function<void(const control::Message&)>& on_answer) const {
+  auto connection = Connect();
+  if (!connection) return tl::unexpected(connection.error());
+  const Interruptible interruptible(connection->fd());
+  auto asked = AskMount(*connection, request, on_answer);
+  if (Interruptible::Interrupted()) return FailWith(ExitCode::kInterrupted, "interrupted");
+  return asked;
+}
+
+}  // namespace tciafs::cli
