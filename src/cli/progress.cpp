@@ -77,7 +77,9 @@ void FetchProgress::Take(const Message& told, int64_t now_ms) {
     } else if (told.Text("state") == "unverified") {
       NoteFailure(ExitCode::kUnverified);
     } else {
-      NoteFailure(ExitCodeOf(control::ErrorIn(told).code));
+      const Errc failure = control::ErrorIn(told).code;
+      // It lists what it says it does not have.
+      NoteFailure(failure == Errc::kNotFound ? ExitCode::kArchive : ExitCodeOf(failure));
     }
   } else if (kind == "summary") {
     verified_ = told.Number("verified", 0);

@@ -10,8 +10,8 @@
 // opening reserves the space and serves what is here already (or goes back into the queue, where
 // the space other downloads hold is lacking); pausing waits to try again (the cache is busy, a
 // stream broke); healing fetches single images for what is wanted and missing (where the series is
-// wanted: of what the archive lists, which it is asked for once a stream left something out). Steps
-// run one after the other on a strand, and only they change the phase. Instances arrive beside
+// wanted: of what the archive lists, which it is asked for once a stream brought other than that).
+// Steps run one after the other on a strand, and only they change the phase. Instances arrive beside
 // them, on the sources' threads, and wake their waiters at once.
 //
 // Thread-safe. Owned by shared_ptr: by the fetcher's table until it ends, and by its sinks, steps
@@ -94,6 +94,7 @@ class SeriesDownload final : public SinkOwner, public std::enable_shared_from_th
   void AfterStream(const SinkOutcome& outcome);
   void List();
   void AfterListing(const Result<std::vector<source::InstanceListing>>& listings);
+  void DropForeign(const source::SopUid& sop);
   void Heal();
   void FetchSingle(const source::SopUid& sop);
   void AfterSingle(const SinkOutcome& outcome);

@@ -55,8 +55,8 @@ bool SeriesDownload::OnlyLeftOutWanted() const {
 // The whole series is wanted, and so that which no reader has asked for.
 bool SeriesDownload::ListingMayHelp() const {
   const int64_t announced = intake_.plan.version.image_count;
-  const bool lacks = announced < 0 || findings_.instances < announced;
-  if (listed_ || findings_.complete || !lacks) return false;
+  const bool others_came = announced < 0 || findings_.instances != announced;
+  if (listed_ || findings_.complete || !others_came) return false;
   MutexLock lock(mutex_);
   return waiters_.WantSeries();
 }
@@ -80,13 +80,28 @@ void SeriesDownload::AfterListing(const Result<std::vector<source::InstanceListi
   for (const auto& listing : *listings)
     for (const auto& instance : listing.instances)
       if (listing.series == key().series && !instance.sop.empty()) lacking.insert(instance.sop);
+  const bool all_listed = static_cast<int64_t>(lacking.size()) == intake_.plan.version.image_count;
+  std::vector<source::SopUid> foreign;
   for (const auto& known : core_->cache.Known(key(), intake_.plan.version))
-    if (known.cached) lacking.erase(known.sop);
+    if (known.cached && lacking.erase(known.sop) == 0 && all_listed) foreign.push_back(known.sop);
   {
     MutexLock lock(mutex_);
     lacking_ = std::move(lacking);
   }
+  for (const auto& sop : foreign) DropForeign(sop);
   Heal();
+}
+
+// A stream brought it, and it is none of the series.
+void SeriesDownload::DropForeign(const source::SopUid& sop) {
+  LogWarning("series {}: instance {} is none of it", key().series.text(), sop.text());
+  {
+    MutexLock lock(mutex_);
+    published_.erase(sop);
+  }
+  MutexLock turn(intake_.turn);
+  const auto status = intake_.writer->Withdraw(sop);
+  if (!status) LogError("withdrawing instance {}: {}", sop.text(), status.error().message);
 }
 
 // Takes back what its MD5 or its size proves wrong; it counts as missing and as wanted.
@@ -248,7 +263,10 @@ std::string SeriesDownload::WhyNotVerified(const SeriesOutcome& outcome) const {
   if (outcome.instances == 0) {
     why = "the archive delivered no image of it";
   } else if (announced.image_count >= 0 && outcome.instances != announced.image_count) {
-    why = fmt::format("{} of {} images are here", outcome.instances, announced.image_count);
+    why = outcome.instances < announced.image_count
+              ? fmt::format("{} of {} images are here", outcome.instances, announced.image_count)
+              : fmt::format("{} images came, {} were announced", outcome.instances,
+                            announced.image_count);
   } else if (announced.total_bytes >= 0 && outcome.size_bytes != announced.total_bytes) {
     why = fmt::format("its images have {} bytes in all, {} were announced", outcome.size_bytes,
                       announced.total_bytes);

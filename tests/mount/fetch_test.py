@@ -176,7 +176,7 @@ class Fetch(Fetching):
     def test_an_archive_that_refuses_or_is_down(self):
         self.begin()
         self.server.plan({"endpoint": ZIPS, "times": -1, "action": "status", "code": 404})
-        outcome = self.fetch(self.mounted / self.series[0], code=1)
+        outcome = self.fetch(self.mounted / self.series[0], code=4)
         self.server.plan({"endpoint": ZIPS, "times": -1, "action": "status", "code": 403})
         outcome = self.fetch(self.mounted / self.series[0], code=5)
         self.assertIn(f"tciafs: /{self.series[0]}: 127.0.0.1", outcome.stderr)

@@ -153,6 +153,8 @@ TEST_F(Progress, TheWorstDecidesTheExitCode) {
   EXPECT_EQ(progress_.code(), ExitCode::kUnverified);
   Take(Failed(Errc::kCorrupt));
   EXPECT_EQ(progress_.code(), ExitCode::kUnverified);
+  Take(Failed(Errc::kNotFound));
+  EXPECT_EQ(progress_.code(), ExitCode::kArchive);
   Take(Failed(Errc::kUnavailable));
   EXPECT_EQ(progress_.code(), ExitCode::kArchive);
   Take(Failed(Errc::kUnauthenticated));

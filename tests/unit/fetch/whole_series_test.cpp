@@ -180,6 +180,29 @@ TEST_F(WholeSeriesTest, NamesWhatTheArchiveDoesNotDeliver) {
   EXPECT_TRUE(fetcher_->Downloads().empty());
 }
 
+TEST_F(WholeSeriesTest, WhatIsNoneOfTheSeriesIsDropped) {
+  const auto target = Target(2, 6);
+  source_.set_instances({"a", "b"});
+  const auto whole = Want(target);
+  SendAll(0, {"a", "x", "b"});
+  EXPECT_TRUE(whole->verified());
+  EXPECT_EQ(whole->result->instances, 2);
+  EXPECT_EQ(cache_.Text(Key(target), SopUid("x")), "");
+  EXPECT_EQ(source_.streams(), 1u);
+}
+
+TEST_F(WholeSeriesTest, AListingThatIsShortDropsNothing) {
+  const auto target = Target(2, 6);
+  source_.set_instances({"a"});
+  const auto whole = Want(target);
+  SendAll(0, {"a", "b", "c"});
+  SendAll(1, {"a", "b", "c"});
+  ASSERT_EQ(whole->calls, 1);
+  ASSERT_TRUE(whole->result.has_value());
+  EXPECT_EQ(whole->result->reason, "3 images came, 2 were announced");
+  EXPECT_EQ(cache_.Text(Key(target), SopUid("b")), "bbb");
+}
+
 TEST_F(WholeSeriesTest, TellsAnAnnouncementThatIsNeverMet) {
   const auto target = Target(2, 7);
   const auto whole = Want(target);
