@@ -11,8 +11,8 @@
 // the space other downloads hold is lacking); pausing waits to try again (the cache is busy, a
 // stream broke); healing fetches single images for what is wanted and missing (where the series is
 // wanted: of what the archive lists, which it is asked for once a stream brought other than that).
-// Steps run one after the other on a strand, and only they change the phase. Instances arrive beside
-// them, on the sources' threads, and wake their waiters at once.
+// Steps run one after the other on a strand, and only they change the phase. Instances arrive
+// beside them, on the sources' threads, and wake their waiters at once.
 //
 // Thread-safe. Owned by shared_ptr: by the fetcher's table until it ends, and by its sinks, steps
 // and timers. The mutex is never held across a callback or a call into another layer.
