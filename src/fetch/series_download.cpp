@@ -79,6 +79,11 @@ bool SeriesDownload::Ending() const {
   return cancelled_ || phase_ == Phase::kEnded;
 }
 
+bool SeriesDownload::Unasked() const {
+  MutexLock lock(mutex_);
+  return interest_ == 0;
+}
+
 int64_t SeriesDownload::IdleMs() const {
   MutexLock lock(mutex_);
   return waiters_.size() > 0 ? 0 : core_->clock.MonotonicMs() - last_interest_ms_;
@@ -222,7 +227,7 @@ void SeriesDownload::Open() {
   auto writer = core_->cache.BeginSeries(intake_.plan);
   if (!writer && writer.error().code == Errc::kBusy && busy_retries_++ < kBusyRetriesMax)
     return Pause(kBusyRetryMs, &SeriesDownload::Open);
-  if (!writer && writer.error().code == Errc::kNoSpace && CouldFitAlone()) {
+  if (!writer && writer.error().code == Errc::kNoSpace && CouldFitAlone() && !Unasked()) {
     if (EndedByCancel()) return;
     Enter(Phase::kQueued);
     if (put_back_(shared_from_this())) return;
@@ -368,7 +373,7 @@ void SeriesDownload::MarkVerifiedIfComplete() {
 
 void SeriesDownload::Finish(const Error& error) {
   std::vector<WaiterPtr> unserved;
-  core_->failures.Remember(key(), source::SopUid(), intake_.plan.version, error);
+  if (!Unasked()) core_->failures.Remember(key(), source::SopUid(), intake_.plan.version, error);
   {
     MutexLock lock(mutex_);
     phase_ = Phase::kEnded;

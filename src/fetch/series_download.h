@@ -60,6 +60,7 @@ class SeriesDownload final : public SinkOwner, public std::enable_shared_from_th
   bool WaitedFor() const;
   bool Ending() const;
   int64_t IdleMs() const;
+  bool Unasked() const;             // nobody ever asked for anything of it: it is fetched ahead
   void EndIfIdle(int64_t idle_ms);  // cancels it unless it has been idle for less
 
   void Start();                     // it is its turn; once, and again each time it was put back

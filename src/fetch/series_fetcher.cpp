@@ -11,6 +11,8 @@
 //
 // Lock order: the table's mutex, then a download's. Neither is held across a callback or a call
 // into another layer.
+//
+// A download that is fetched ahead is one that has had no waiter yet.
 #include "tciafs/fetch/series_fetcher.h"
 
 #include <fmt/core.h>
@@ -45,6 +47,7 @@ class SeriesFetcher final : public Fetcher {
                Callback<InstancePtr> done) override;
   void AcquireSeries(const SeriesTarget& target, std::stop_token stop,
                      Callback<SeriesOutcome> done) override;
+  Ahead FetchAhead(const SeriesTarget& target) override;
   std::string LastError(const cache::SeriesKey& key, const source::SopUid& sop) const override {
     return core_->failures.Text(key, sop);
   }
@@ -84,6 +87,8 @@ class SeriesFetcher final : public Fetcher {
                        const WaiterPtr& waiter, uint64_t ended_then, bool not_in_cache);
   Joining Create(const SeriesTarget& target, const cache::SeriesKey& key, const WaiterPtr& waiter)
       TCIAFS_REQUIRES(mutex_);
+  bool FitsWithoutEvicting(const source::SeriesVersion& version) const;
+  bool HasRoomForMore(size_t server) const TCIAFS_REQUIRES(mutex_);
   void WatchStop(const DownloadPtr& download, const WaiterPtr& waiter, std::stop_token stop);
   bool MayStart(const Queued& queued) const TCIAFS_REQUIRES(mutex_);
   void StartNext(size_t server);
@@ -249,10 +254,52 @@ SeriesFetcher::Joining SeriesFetcher::Create(const SeriesTarget& target,
   auto download = std::make_shared<SeriesDownload>(
       core_, *sources_[target.server], target, [this](const DownloadPtr& ended) { OnEnd(ended); },
       [this](const DownloadPtr& held_up) { return PutBack(held_up); });
-  download->Join(waiter, true);
+  if (waiter) download->Join(waiter, true);
   downloads_[key].push_back(download);
   servers_[target.server].queue.push_back({download, std::nullopt});
   return {.download = std::move(download), .created = true};
+}
+
+SeriesFetcher::Ahead SeriesFetcher::FetchAhead(const SeriesTarget& target) {
+  const Gate::Pass pass(core_->gate);
+  if (!pass || !CheckTarget(target, {})) return Ahead::kNeedless;
+  const source::Source& source = *sources_[target.server];
+  const cache::SeriesKey key{source.scope(), target.record.series};
+  const auto& version = target.record.version;
+  if (core_->cache.Verified(key, version)) return Ahead::kNeedless;
+  if (!source.answering() || !FitsWithoutEvicting(version)) return Ahead::kNotNow;
+  {
+    MutexLock lock(mutex_);
+    if (downloads_.contains(key)) return Ahead::kNeedless;
+    if (stopping_ || !HasRoomForMore(target.server)) return Ahead::kNotNow;
+    if (core_->failures.Recall(key, source::SopUid(), version, source.recovered_at_ms()))
+      return Ahead::kNotNow;
+    Create(target, key, nullptr);
+  }
+  StartNext(target.server);
+  return Ahead::kBegun;
+}
+
+// With what files take beyond their bytes, and something to spare.
+bool SeriesFetcher::FitsWithoutEvicting(const source::SeriesVersion& version) const {
+  if (version.total_bytes < 0 || version.image_count < 0) return false;
+  const cache::Usage usage = core_->cache.usage();
+  const int64_t free_bytes =
+      std::min(usage.cap_bytes - usage.used_bytes, usage.disk_free_bytes - usage.free_floor_bytes) -
+      usage.reserved_bytes;
+  const int64_t share = kAheadSpareShare;
+  return !usage.degraded && version.image_count < free_bytes / kAheadBytesPerInstance &&
+         version.total_bytes <
+             free_bytes - free_bytes / share - version.image_count * kAheadBytesPerInstance;
+}
+
+bool SeriesFetcher::HasRoomForMore(size_t server) const {
+  for (const auto& [queue, running] : servers_) {
+    if (!queue.empty()) return false;
+    for (const auto& one : running)
+      if (one.download->Unasked()) return false;
+  }
+  return static_cast<int64_t>(servers_[server].running.size()) < core_->options.downloads_max;
 }
 
 // Only after the waiter joined, and with no lock held: a stop already requested calls back here.

@@ -16,6 +16,7 @@
 #include "vfs/handle_table.h"
 #include "vfs/invalidations.h"
 #include "vfs/node_table.h"
+#include "vfs/reading_order.h"
 #include "vfs/recent_errors.h"
 #include "vfs/recent_handles.h"
 #include "vfs/recent_series.h"
@@ -55,6 +56,7 @@ struct Context {
   HandleTable<DirectoryHandle> directories;
   DirectoryReadings readings;
   const std::shared_ptr<Invalidations> invalidations;
+  ReadingOrder reading_order;
 
   // For status.json.
   RecentErrors recent_errors;

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "vfs/attributes.h"
+#include "vfs/read_ahead.h"
 
 namespace tciafs::vfs {
 namespace {
@@ -118,7 +119,13 @@ void ReadHandle(const ContextRef& context, std::shared_ptr<FileHandle> handle, R
                 std::stop_token stop, Callback<ReadReply> done) {
   FilePtr file = handle->file();
   auto range = ReadRange(*file, request.offset, request.size_bytes);
-  if (range) return done(ReadReply{*range, std::move(file)});
+  if (range) {
+    const bool to_end =
+        range->size_bytes > 0 && request.offset + range->size_bytes >= file->size_bytes();
+    done(ReadReply{*range, std::move(file)});
+    if (to_end) FollowReader(context, handle->node);
+    return;
+  }
   if (range.error().code != Errc::kCorrupt || request.refetches_left == 0)
     return done(Fail(std::move(range).error()));
   RefetchHandle(context, std::move(handle), std::move(file), request, std::move(stop),

@@ -33,6 +33,10 @@ inline constexpr int64_t kRecentFileMs = 2'000;
 // Records of series kept at hand: as many as are read side by side. A few KiB each.
 inline constexpr size_t kRecentSeriesMax = 8;
 
+// Readers that go through the series of a study side by side, each in another study. The instances
+// of one series are remembered while it is read.
+inline constexpr size_t kStudiesFollowedMax = 8;
+
 // In status.json: a screen or two, each a path and a reason of so many bytes.
 inline constexpr size_t kRecentErrorsMax = 64;
 inline constexpr size_t kErrorTextBytesMax = 1'024;

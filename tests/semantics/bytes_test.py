@@ -129,6 +129,28 @@ class Sharing(Case):
         self.assertEqual(self.read_all(mount, truth), truth)
         self.assertEqual(server.requests("images"), 1, server.counters())
 
+    def test_b2_series_after_series(self):
+        """B2: Who reads series of a study one after the other, in the order of their listing, finds
+        the next one on its way: once two were read to their ends, the one after them is downloaded
+        too, unless other downloads wait or something would have to leave the cache for it.
+
+        mount/ahead_test.py has who does not."""
+        server = self.archive("--synthetic", "C:patients=1,studies=1,series=4,images=8,size=128x128")
+        mount = self.mount(server)
+        series = sorted(path for path, names, _ in os.walk(mount / "C") if not names)
+        truth = {mount / path: md5 for path, (md5, _) in server.truth("C").items()}
+        for number, path in enumerate(series[:2], 1):
+            self.assertLessEqual(server.requests("images"), number)
+            for name in sorted(os.listdir(path)):
+                image = os.path.join(path, name)
+                self.assertEqual(harness.md5_of(image), truth[image])
+        harness.wait_for(lambda: server.requests("images") >= 3, "the third is asked for")
+        for path in series[2:]:
+            for name in sorted(os.listdir(path)):
+                image = os.path.join(path, name)
+                self.assertEqual(harness.md5_of(image), truth[image])
+        self.assertEqual(server.requests("images"), 4, server.counters())
+
     def test_b2_before_the_rest(self):
         """B2: An instance can be read as soon as it has arrived whole, before the rest; the newest
         one when the next has begun or after half a second, since a transfer that breaks off can end

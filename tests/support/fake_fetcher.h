@@ -44,6 +44,12 @@ class FakeFetcher final : public fetch::Fetcher {
                      Callback<fetch::SeriesOutcome> done) override {
     serve_series(target, std::move(stop), std::move(done));
   }
+  std::vector<fetch::SeriesTarget> ahead;  // asked for; by one thread
+  Ahead ahead_answer = Ahead::kBegun;
+  Ahead FetchAhead(const fetch::SeriesTarget& target) override {
+    ahead.push_back(target);
+    return ahead_answer;
+  }
   std::string LastError(const cache::SeriesKey& key, const source::SopUid& sop) const override {
     const auto found = errors.find({key, sop});
     return found != errors.end() ? found->second : "";

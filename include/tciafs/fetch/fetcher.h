@@ -77,6 +77,13 @@ class Fetcher {
   virtual void AcquireSeries(const SeriesTarget& target, std::stop_token stop,
                              Callback<SeriesOutcome> done) = 0;
 
+  // Brings a series that nobody has asked for yet, if that is in nobody's way: a place is free and
+  // none is waited for, the cache has the space without evicting, no other such download is under
+  // way, and its last one did not fail. It ends early when others wait for its place, until a
+  // reader asks for something of it; its failure is nobody's.
+  enum class Ahead { kBegun, kNotNow, kNeedless };  // needless: it is here, or on its way
+  virtual Ahead FetchAhead(const SeriesTarget& target) = 0;
+
   // Why the last fetch of this instance (or, with an empty sop, of its series) failed; "" if it did
   // not.
   virtual std::string LastError(const cache::SeriesKey& key, const source::SopUid& sop) const = 0;

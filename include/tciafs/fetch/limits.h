@@ -46,6 +46,11 @@ inline constexpr int64_t kUnannouncedInstancesMax = 1'000'000;
 inline constexpr size_t kQueueBytesMax = size_t{4} << 20;
 inline constexpr size_t kQueuePieceBytes = size_t{128} << 10;
 
+// What is fetched ahead must leave this share of the free space, and so much for each instance
+// (its file's last disk block, its index).
+inline constexpr int64_t kAheadSpareShare = 8;
+inline constexpr int64_t kAheadBytesPerInstance = 8 << 10;
+
 // Readers that wait, of all series together: more threads than most machines allow. Each is an
 // object of below 2 KiB, and no thread here.
 inline constexpr size_t kWaitersMax = 100'000;

@@ -64,7 +64,7 @@ class CappedCache final : public cache::BlockCache {
   }
   cache::Usage usage() const override {
     cache::Usage usage = cache_.usage();
-    usage.cap_bytes = cap_bytes_;
+    usage.cap_bytes = usage.disk_free_bytes = cap_bytes_;
     return usage;
   }
 

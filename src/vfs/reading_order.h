@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// Who reads the series of a study one after the other? Told of every instance that was read to its
+// end. A series counts as read through once that is nearly all of them, in any order, with nothing
+// of another series of the study read meanwhile. Pure bookkeeping, bounded; thread-safe.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <list>
+#include <optional>
+#include <unordered_set>
+
+#include "tciafs/catalog/catalog.h"
+#include "tciafs/util/mutex.h"
+
+namespace tciafs::vfs {
+
+class ReadingOrder {
+ public:
+  // `images`: how many instances its series has, negative if unknown. The answer is the series read
+  // through right before, once this one is read through too, until Settle.
+  std::optional<source::SeriesUid> NoteReadToEnd(const catalog::ObjectPath& instance,
+                                                 int64_t images);
+  // Nothing more is to be told of this series, or of the path of one of its instances.
+  void Settle(const catalog::ObjectPath& series);
+
+ private:
+  struct Study {
+    catalog::ObjectPath path;
+    source::SeriesUid before;  // read through before `series`; empty: none
+    source::SeriesUid series;
+    std::unordered_set<size_t> read;  // hashes of SOP UIDs
+    bool read_through = false;
+    bool settled = false;
+  };
+
+  Study& StudyOf(const catalog::ObjectPath& instance) TCIAFS_REQUIRES(mutex_);
+
+  Mutex mutex_;
+  std::list<Study> studies_ TCIAFS_GUARDED_BY(mutex_);  // the one read last comes first
+};
+
+}  // namespace tciafs::vfs
