@@ -338,6 +338,15 @@ class Terminal(Fetching):
         self.read_until(terminal, rb"J4 of 4 series verified; 150.0 KiB came in \d+ s\r\n$")
         self.assertEqual(process.wait(harness.WAIT_S), 0)
 
+    def test_a_terminal_that_cannot_paint_gets_lines(self):
+        self.begin()
+        process, terminal = self.start(100, "fetch", self.mounted / "C",
+                                       environment={"TERM": "dumb"})
+        seen = self.read_until(terminal, rb"4 of 4 series verified")
+        self.assertEqual(seen.count(b"done  "), 4)
+        self.assertNotIn(b"\x1b", seen)
+        self.assertEqual(process.wait(harness.WAIT_S), 0)
+
     def test_bars_follow_the_size_of_the_terminal(self):
         self.begin()
         self.stall(self.series[0], "stall_after_bytes", n=10_000)
