@@ -240,6 +240,25 @@ class Fetch(Fetching):
         self.assertEqual(outcome.returncode, 1)
         self.assertEqual(self.one_line(outcome), "tciafs: the mount has ended\n")
 
+    def test_a_mount_that_dies(self):
+        self.begin()
+        self.stall(self.series[3], "stall_after_bytes", n=10_000)
+        fetching = self.fetching("fetch", self.mounted / "C")
+        done = 0
+        for line in fetching.stdout:
+            done += line.startswith("done  ")
+            if done == 3:
+                break
+        self.mounted.kill()
+        outcome = self.outcome_of(fetching)
+        self.assertEqual(outcome.returncode, 1)
+        self.assertEqual(self.one_line(outcome), "tciafs: the mount has ended\n")
+        self.server.reset()
+        self.mounted = self.mount(self.server)
+        again = self.fetch(self.mounted / "C")
+        self.assertIn("; 3 series (", again.stdout)
+        self.assertEqual(self.server.requests("images"), 1)
+
 
 class Pin(Fetching):
     SERIES = "B:patients=1,studies=1,series=6,images=8,size=512x512"  # 4.2 MB each
@@ -264,6 +283,8 @@ class Pin(Fetching):
             self.fetch(self.mounted / series)
         self.assertTrue(self.here(self.big[0]))
         self.assertFalse(self.here(self.big[1]))
+        self.mounted.kill()
+        self.mounted = self.mount(self.server, options=["--cache-size", "16M"])
         self.assertEqual(self.command("unpin", self.mounted / self.big[0]).stdout,
                          "1 series unpinned\n")
         for series in self.big[1:]:
@@ -330,7 +351,7 @@ class Terminal(Fetching):
         return re.sub(rb"\x1b\[[0-9;]*[A-Za-z]", b"", painted).decode().split("\r\n")
 
     def test_bars(self):
-        self.begin("--bandwidth", 50_000)  # about two seconds in all
+        self.begin("--bandwidth", 30_000)  # about three seconds in all
         process, terminal = self.start(100, "fetch", self.mounted / "C")
         self.read_until(terminal, rb"(?s)(\[=+> *\]  [0-9.]+ KiB of 37.5 KiB  /C/C-\S+\r\n){2}"
                                   rb"\[=+> *\]  [0-9.]+ KiB of 150.0 KiB  0 of 4 series\r\n"
