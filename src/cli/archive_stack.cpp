@@ -166,7 +166,8 @@ Outcome<void> ArchiveStack::Parts::AddSources(const MountSettings& settings, con
     if (!options && settings.cache_as_it_is) continue;  // a cache is cleared without credentials
     if (!options) return tl::unexpected(options.error());
     if (server.starts_with("http://") && !IsThisMachine(HostOf(server)) &&
-        (!options->api_key.empty() || !options->credentials.password.empty()))
+        (!options->api_key.empty() || !options->credentials.password.empty() ||
+         options->credentials.login))
       LogWarning("{}: credentials travel there without encryption; use https", HostOf(server));
     source::GuardOptions guard;
     guard.offline = settings.offline;

@@ -20,6 +20,7 @@
 #include "cli/daemon_link.h"
 #include "cli/doctor_command.h"
 #include "cli/fetch_command.h"
+#include "cli/login_command.h"
 #include "cli/mount_command.h"
 #include "cli/mount_helper.h"
 #include "cli/mount_queries.h"
@@ -189,6 +190,46 @@ Subcommand AddCache(CLI::App& app) {
   return {cache, [run = std::move(run)] { return run(ThisProcess()); }};
 }
 
+struct LoginValues {
+  LoginArguments arguments;
+  std::string proxy;
+  std::string ca_file;
+
+  LoginArguments Whole() const {
+    LoginArguments whole = arguments;
+    if (!proxy.empty()) whole.given.Add("proxy", {proxy, "--proxy"});
+    if (!ca_file.empty()) whole.given.Add("cacert", {ca_file, "--cacert"});
+    return whole;
+  }
+};
+
+std::shared_ptr<LoginValues> AddLoginArguments(CLI::App& command, const char* whose) {
+  const auto values = std::make_shared<LoginValues>();
+  command.add_option("URL", values->arguments.url, "root of the archive, as for --server")
+      ->required()
+      ->option_text(" ");
+  command.add_option("--username", values->arguments.username, whose)->option_text("NAME");
+  for (const auto& [name, value] :
+       {std::pair{"proxy", &values->proxy}, std::pair{"cacert", &values->ca_file}}) {
+    const OptionSpec& option = *FindMountOption(name);
+    command.add_option(std::string("--") + name, *value, Description(option))
+        ->option_text(option.value);
+  }
+  return values;
+}
+
+Subcommand AddLogin(CLI::App& app) {
+  auto* login = app.add_subcommand("login", "Get a token of a private server, for mounts to use");
+  const auto values = AddLoginArguments(*login, "the account [asked for]");
+  return {login, [values] { return RunLogin(values->Whole(), ThisProcess()); }};
+}
+
+Subcommand AddLogout(CLI::App& app) {
+  auto* logout = app.add_subcommand("logout", "End and forget what login has got");
+  const auto values = AddLoginArguments(*logout, "the account [all]");
+  return {logout, [values] { return RunLogout(values->Whole(), ThisProcess()); }};
+}
+
 }  // namespace
 
 ExitCode MountWith(const std::string& mountpoint, Settings settings,
@@ -212,9 +253,9 @@ int Main(int argc, char** argv) {
   app.name("tciafs");
   app.require_subcommand(1);
   app.set_version_flag("--version", VersionText);
-  const Subcommand subcommands[] = {AddMount(app),   AddUmount(app), AddStatus(app),
-                                    AddRefresh(app), AddFetch(app),  AddPin(app),
-                                    AddUnpin(app),   AddDoctor(app), AddCache(app)};
+  const Subcommand subcommands[] = {AddMount(app), AddUmount(app), AddStatus(app), AddRefresh(app),
+                                    AddFetch(app), AddPin(app),    AddUnpin(app),  AddDoctor(app),
+                                    AddCache(app), AddLogin(app),  AddLogout(app)};
 
   if (argc > 1 && std::string_view(argv[1]) == kCompleteCommand) {
     for (const std::string& offer : Complete(app, {argv + 2, argv + argc}))

@@ -9,29 +9,12 @@
 #include <optional>
 
 #include "cli/limits.h"
+#include "cli/token_store.h"
 #include "tciafs/util/text.h"
 #include "tciafs/util/unique_fd.h"
 
 namespace tciafs::cli {
 namespace {
-
-// Refuses a file that others can read: a secret there is none.
-Outcome<std::string> ReadSecretFile(const std::string& path) {
-  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-  struct stat st {};
-  if (!file.valid() || ::fstat(file.get(), &st) != 0)
-    return FailWith(ExitCode::kCredentials, path + ": " + SystemErrorText(errno));
-  if (!S_ISREG(st.st_mode) || st.st_size > static_cast<off_t>(kSecretFileBytesMax))
-    return FailWith(ExitCode::kCredentials, path + ": not a file of credentials");
-  if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-    return FailWith(ExitCode::kCredentials,
-                    path + ": others can read it; protect it with: chmod 600 " + path);
-  std::string content(static_cast<size_t>(st.st_size), '\0');
-  const ssize_t got = ::pread(file.get(), content.data(), content.size(), 0);
-  if (got < 0) return FailWith(ExitCode::kCredentials, path + ": " + SystemErrorText(errno));
-  content.resize(static_cast<size_t>(got));
-  return content;
-}
 
 // One server's secret is not another's to see.
 tl::unexpected<Failure> ForWhichServer(const std::string& origin) {
@@ -114,7 +97,37 @@ Account FromNetrc(const std::string& server, const Caller& caller) {
   return ParseNetrc(*content, host.substr(0, host.rfind(':')));
 }
 
+// The login made last there.
+Outcome<std::optional<nbia::Credentials>> FromLogin(const std::string& server,
+                                                    const Caller& caller) {
+  const TokenStore store(caller);
+  const auto logins = store.Find(server);
+  if (!logins) return tl::unexpected(logins.error());
+  if (logins->empty()) return std::nullopt;
+  nbia::Credentials credentials;
+  credentials.username = logins->front().username;
+  credentials.login = KeepLogin(store, logins->front());
+  return credentials;
+}
+
 }  // namespace
+
+Outcome<std::string> ReadSecretFile(const std::string& path) {
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  struct stat st {};
+  if (!file.valid() || ::fstat(file.get(), &st) != 0)
+    return FailWith(ExitCode::kCredentials, path + ": " + SystemErrorText(errno));
+  if (!S_ISREG(st.st_mode) || st.st_size > static_cast<off_t>(kSecretFileBytesMax))
+    return FailWith(ExitCode::kCredentials, path + ": not a file of credentials");
+  if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+    return FailWith(ExitCode::kCredentials,
+                    path + ": others can read it; protect it with: chmod 600 " + path);
+  std::string content(static_cast<size_t>(st.st_size), '\0');
+  const ssize_t got = ::pread(file.get(), content.data(), content.size(), 0);
+  if (got < 0) return FailWith(ExitCode::kCredentials, path + ": " + SystemErrorText(errno));
+  content.resize(static_cast<size_t>(got));
+  return content;
+}
 
 Outcome<nbia::Credentials> FindCredentials(const MountSettings& settings, const std::string& server,
                                            const Caller& caller) {
@@ -129,15 +142,19 @@ Outcome<nbia::Credentials> FindCredentials(const MountSettings& settings, const 
     if (settings.servers.size() > 1) return ForWhichServer("TCIAFS_USERNAME");
     account.username = username;
     if (const char* password = caller.environment("TCIAFS_PASSWORD")) account.password = password;
-  } else {
-    account = FromNetrc(server, caller);
+  }
+  if (!account.username) {
+    auto login = FromLogin(server, caller);
+    if (!login) return tl::unexpected(login.error());
+    if (*login) return **std::move(login);
+    if (settings.credentials_file.empty()) account = FromNetrc(server, caller);
   }
   if (account.username && account.username->size() > kUserNameBytesMax)
     return FailWith(ExitCode::kCredentials, "the user name for " + HostOf(server) +
                                                 " has more than " +
                                                 std::to_string(kUserNameBytesMax) + " characters");
   nbia::Credentials credentials;  // the guest
-  if (account.username) credentials = {*account.username, account.password.value_or("")};
+  if (account.username) credentials = {*account.username, account.password.value_or(""), nullptr};
   return credentials;
 }
 

@@ -276,7 +276,8 @@ Findings CheckServers(const MountSettings& settings, const Caller& caller) {
     look.proxy = ProxyFor(server, settings, caller);
     if (options->credentials.username != nbia::Credentials().username)
       look.account = options->credentials.username;
-    look.sends_secret = !options->credentials.password.empty() || !options->api_key.empty();
+    look.sends_secret = !options->credentials.password.empty() || options->credentials.login ||
+                        !options->api_key.empty();
     looks.push_back(std::move(look));
     askings.push_back(
         std::make_unique<Asking>(*options, **transport, memory, clock, workers, timers));

@@ -15,6 +15,9 @@ namespace tciafs::cli {
 inline constexpr size_t kConfigFileBytesMax = size_t{1} << 20;
 inline constexpr size_t kSecretFileBytesMax = size_t{1} << 20;
 
+// A line that is typed.
+inline constexpr size_t kSecretLineBytesMax = 4096;
+
 // A key goes into a header line of every request.
 inline constexpr size_t kApiKeyBytesMax = 4096;
 

@@ -23,6 +23,9 @@ class ApiClient {
   ApiClient(const Endpoints& endpoints, const ExchangePorts& ports, ServerMemory& memory,
             const Clock& clock, ActiveCalls& calls);
 
+  // Nothing begins by itself any more. Before the calls are stopped and waited for.
+  void StopKeeping() { oauth_.StopKeeping(); }
+
   void Send(const std::shared_ptr<ActiveCall>& call, ApiCall api_call,
             std::shared_ptr<BodyReader> reader, ExchangeDone done);
   // A list; `on_begin` (if any) forgets the rows of an attempt that did not count.

@@ -192,13 +192,31 @@ ApiCall Endpoints::ImageDrillDown(ApiFamily family, bool unversioned, std::strin
   return call;
 }
 
-ApiCall Endpoints::Token(size_t path) const {
-  const Parameters form = {{"username", credentials_.username},
-                           {"password", credentials_.password},
-                           {"client_id", "NBIA"},
-                           {"grant_type", "password"}};
+ApiCall Endpoints::Token(size_t path, const TokenGrant& grant) const {
+  Parameters form = {{"username", credentials_.username}};
+  if (grant.refresh.refresh_token.empty()) {
+    form.insert(form.end(), {{"password", credentials_.password},
+                             {"client_id", "NBIA"},  // the server puts its own in the place
+                             {"grant_type", "password"}});
+  } else {
+    form.insert(form.end(), {{"refresh_token", grant.refresh.refresh_token},
+                             {"client_id", grant.refresh.client_id},
+                             {"grant_type", "refresh_token"}});
+  }
   ApiCall call = Post("oauth/token", Encoded(form));
   if (path == 0) call.request.url = request_root_ + "/oauth/token";
+  call.question.kind = Question::Kind::kToken;
+  return call;
+}
+
+ApiCall Endpoints::Logout(size_t path, const Login::State& login) const {
+  const Parameters form = {{"refresh_token", login.refresh_token}, {"client_id", login.client_id}};
+  ApiCall call = Post("logout", Encoded(form));
+  if (path == 1) {
+    call.request.url = request_root_ + "/logout";
+    call.request.method = "GET";
+    call.request.body.clear();
+  }
   call.question.kind = Question::Kind::kToken;
   return call;
 }

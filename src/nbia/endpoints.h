@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -47,6 +48,11 @@ struct SearchCriterion {
   std::string value;
 };
 
+// For what a token is given: a refresh token, or without one the password.
+struct TokenGrant {
+  Login::State refresh;
+};
+
 const char* FamilyName(ApiFamily family);  // "v4"; "auto"
 
 class Endpoints {
@@ -76,8 +82,11 @@ class Endpoints {
   ApiCall PatientSearch(ApiFamily family, const SearchCriterion& criterion) const;
   ApiCall ImageDrillDown(ApiFamily family, bool unversioned, std::string form_body) const;
 
+  // Two paths are known for each.
   static constexpr size_t kTokenPaths = 2;
-  ApiCall Token(size_t path) const;
+  ApiCall Token(size_t path, const TokenGrant& grant) const;
+  ApiCall Logout(size_t path, const Login::State& login) const;
+  const std::shared_ptr<Login>& login() const { return credentials_.login; }
 
  private:
   using Parameters = std::vector<std::pair<const char*, std::string>>;

@@ -149,6 +149,39 @@ const Json& ArrayAt(const Json& object, const char* name) {
   return member != object.end() && member->is_array() ? *member : empty;
 }
 
+std::optional<int64_t> SecondsAt(const Json& object, const char* name) {
+  const int64_t seconds = NumberAt(object, name, std::numeric_limits<int64_t>::max());
+  return seconds >= 0 ? std::optional(seconds) : std::nullopt;
+}
+
+// RFC 4648 section 5; what is none ends it.
+std::string FromBase64Url(std::string_view text) {
+  constexpr std::string_view kDigits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  std::string bytes;
+  uint32_t bits = 0;
+  int count = 0;
+  for (const char c : text) {
+    const size_t value = kDigits.find(c);
+    if (value == std::string_view::npos) break;
+    bits = bits << 6 | static_cast<uint32_t>(value);
+    count += 6;
+    if (count < 8) continue;
+    count -= 8;
+    bytes += static_cast<char>(bits >> count & 0xff);
+  }
+  return bytes;
+}
+
+// "header.claims.signature": the party it was issued to.
+std::string ClientOf(std::string_view token) {
+  const size_t begin = token.find('.');
+  if (begin == std::string_view::npos) return "";
+  const std::string_view claims = token.substr(begin + 1, token.find('.', begin + 1) - begin - 1);
+  const auto parsed = ParseObject(FromBase64Url(claims));
+  return parsed ? TextAt(*parsed, "azp") : "";
+}
+
 }  // namespace
 
 Result<source::Attributes> ParseAttributes(std::string_view row) {
@@ -205,8 +238,10 @@ Result<TokenAnswer> ParseTokenAnswer(std::string_view body) {
   TCIAFS_ASSIGN(const Json answer, ParseObject(body));
   TokenAnswer token;
   token.access_token = TextAt(answer, "access_token");
-  const int64_t expires_in_s = NumberAt(answer, "expires_in", std::numeric_limits<int64_t>::max());
-  if (expires_in_s >= 0) token.expires_in_s = expires_in_s;
+  token.expires_in_s = SecondsAt(answer, "expires_in");
+  token.refresh_token = TextAt(answer, "refresh_token");
+  token.refresh_expires_in_s = SecondsAt(answer, "refresh_expires_in");
+  token.client_id = ClientOf(token.access_token);
   return token;
 }
 

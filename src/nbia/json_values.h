@@ -4,7 +4,8 @@
 // JSON values to plain structures: the only file of the layer that speaks nlohmann/json, always
 // without exceptions. Text that is no UTF-8 is taken for Latin-1 (RepairUtf8). Numbers may be
 // written as numbers or as text. Sources: the DTO classes of the NBIA server (StudyDTO, SeriesDTO,
-// PatientSearchResult, ImageDTO); RFC 6749 section 5.1 for the token.
+// PatientSearchResult, ImageDTO); RFC 6749 section 5.1 and
+// RFC 7519 for the token.
 //
 // Pure functions. Errors: kUnavailable (not a JSON object, or one that is too wide).
 #pragma once
@@ -50,6 +51,9 @@ Result<std::optional<ImageRow>> ParseImageRow(std::string_view row);
 struct TokenAnswer {
   std::string access_token;
   std::optional<int64_t> expires_in_s;
+  std::string refresh_token;  // "" if none was given
+  std::optional<int64_t> refresh_expires_in_s;
+  std::string client_id;  // to whom it was given, where the token tells (RFC 9068)
 };
 Result<TokenAnswer> ParseTokenAnswer(std::string_view body);
 

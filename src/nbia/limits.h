@@ -77,6 +77,11 @@ inline constexpr int64_t kTokenMarginMs = 30'000;
 inline constexpr int64_t kTokenProofMs = 30'000;  // so long after it worked a token is not doubted
 inline constexpr int64_t kRejectionMemoryMs =
     60'000;  // wrong passwords lock accounts: do not insist
+// A login is used after half the time it may go unused (1800 s are known), and once more if its
+// server fails just then.
+inline constexpr int64_t kLoginLifeMinS = 2;
+inline constexpr int64_t kLoginLifeMaxS = 86'400;
+inline constexpr int64_t kLoginRetryMs = 60'000;
 inline constexpr size_t kTokenBytesMax = 64 * 1024;
 
 // A family that was settled by asking is not doubted again before this.

@@ -40,7 +40,10 @@ class NbiaSource final : public source::Source {
         images_(endpoints_, client_, clock),
         instances_(endpoints_, client_, clock) {}
 
-  ~NbiaSource() override { calls_.StopAndWait(); }
+  ~NbiaSource() override {
+    client_.StopKeeping();
+    calls_.StopAndWait();
+  }
 
   const std::string& scope() const override { return scope_; }
   const std::string& name() const override { return endpoints_.host(); }

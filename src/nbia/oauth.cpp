@@ -12,11 +12,8 @@
 namespace tciafs::nbia {
 namespace {
 
-// A token with a line break in it would smuggle in a header.
-bool IsHeaderSafe(const std::string& token) {
-  return !token.empty() && token.size() <= kTokenBytesMax &&
-         std::all_of(token.begin(), token.end(), [](char c) { return c > ' ' && c <= '~'; });
-}
+// Another process may have renewed it meanwhile: then what is stored now is tried, so often.
+constexpr int kLoginsTried = 3;
 
 int64_t LifeMs(const TokenAnswer& answer) {
   if (!answer.expires_in_s) return kTokenLifeDefaultMs;
@@ -36,7 +33,9 @@ OAuth::OAuth(const Endpoints& endpoints, const ExchangePorts& ports, ServerMemor
       waiting_(ports.executor) {}
 
 void OAuth::Get(const std::shared_ptr<ActiveCall>& call, Callback<Token> done) {
+  const auto& login = endpoints_.login();
   std::optional<Result<Token>> at_hand;
+  std::string rejected_login;
   {
     MutexLock lock(mutex_);
     const int64_t now_ms = clock_.MonotonicMs();
@@ -44,11 +43,17 @@ void OAuth::Get(const std::shared_ptr<ActiveCall>& call, Callback<Token> done) {
       at_hand = token_;
     else if (rejection_ && now_ms < rejected_until_ms_)
       at_hand = Fail(*rejection_);
+    rejected_login = rejected_login_;
   }
-  if (at_hand) return done(std::move(*at_hand));
+  const bool another =
+      at_hand && !*at_hand && login && login->Load().refresh_token != rejected_login;
+  if (at_hand && !another) return done(std::move(*at_hand));
   auto keep_call = [call, done = std::move(done)](Result<Token> token) { done(std::move(token)); };
   if (!waiting_.Join(call->stop(), std::move(keep_call))) return;
-  Obtain(calls_.Begin({}), memory_.Load(memory_key_) == "services/oauth/token" ? 1 : 0, 1);
+  if (login)
+    ObtainByLogin(calls_.Begin({}), 1);
+  else
+    ObtainByPassword(calls_.Begin({}));
 }
 
 void OAuth::Refused(uint64_t generation) {
@@ -66,33 +71,76 @@ bool OAuth::Doubtful(uint64_t generation) const {
   return token_.generation != generation || clock_.MonotonicMs() - proved_ms_ > kTokenProofMs;
 }
 
-void OAuth::Obtain(std::shared_ptr<ActiveCall> call, size_t path, size_t paths_tried) {
-  ApiCall token_call = endpoints_.Token(path);
-  auto reader = std::make_shared<SmallBodyReader>(token_call.question, kSmallBodyBytesMax);
-  ExchangeSpec spec{std::move(token_call.request), token_call.question, 0};
-  const auto stop = call->stop();
-  StartExchange(
-      ports_, std::move(spec), reader, stop,
-      [this, call = std::move(call), reader, path, paths_tried](std::optional<Refusal> refusal) {
-        const auto answer = ParseTokenAnswer(reader->body());
-        const bool usable = !refusal && answer && IsHeaderSafe(answer->access_token);
-        if (usable) return Accept(path, *answer);
-        // A portal answers a path it does not know with its front page.
-        const bool elsewhere = !refusal || refusal->no_such_path;
-        if (elsewhere && paths_tried < Endpoints::kTokenPaths)
-          return Obtain(call, (path + 1) % Endpoints::kTokenPaths, paths_tried + 1);
-        const auto question = endpoints_.Token(path).question;
-        FailAll(refusal ? refusal->error : ReadWrongBody(question, "a token", reader->body()));
+void OAuth::KeepAfter(int64_t delay_ms) {
+  {
+    MutexLock lock(mutex_);
+    keep_due_ms_ = clock_.MonotonicMs() + delay_ms;
+  }
+  ports_.scheduler.After(delay_ms, [keeper = keeper_] { keeper->Fire(keeper); });
+}
+
+// Timers that are not due any more, since the login was used meanwhile, do nothing.
+void OAuth::KeepAlive() {
+  {
+    MutexLock lock(mutex_);
+    if (keep_due_ms_ == 0 || clock_.MonotonicMs() < keep_due_ms_) return;
+    keep_due_ms_ = 0;
+  }
+  const auto call = calls_.Begin({});
+  const bool first = waiting_.Join({}, [this, call](const Result<Token>& token) {
+    if (!token && token.error().code != Errc::kUnauthenticated) KeepAfter(kLoginRetryMs);
+  });
+  if (first) ObtainByLogin(call, 1);
+}
+
+size_t OAuth::KnownPath() const {
+  return memory_.Load(memory_key_) == "services/oauth/token" ? 1 : 0;
+}
+
+void OAuth::ObtainByPassword(const std::shared_ptr<ActiveCall>& call) {
+  AskForToken(endpoints_, ports_, {}, KnownPath(), call->stop(),
+              [this, call](Result<TokenGiven> given) {
+                if (given) return Accept(*given);
+                FailAll(given.error());
+              });
+}
+
+void OAuth::ObtainByLogin(const std::shared_ptr<ActiveCall>& call, int logins_tried) {
+  const Login::State used = endpoints_.login()->Load();
+  const auto refuse = [this, used] {
+    {
+      MutexLock lock(mutex_);
+      rejected_login_ = used.refresh_token;
+    }
+    FailAll({Errc::kUnauthenticated,
+             endpoints_.host() + ": the login there has ended; log in again: tciafs login " +
+                 endpoints_.root_url()});
+  };
+  if (used.refresh_token.empty()) return refuse();
+  AskForTokenAgain(
+      endpoints_, ports_, used, KnownPath(), call->stop(),
+      [this, call, used, logins_tried, refuse](Result<TokenGiven> given) {
+        if (given) {
+          if (!given->answer.refresh_token.empty())
+            endpoints_.login()->Save(used, {given->answer.refresh_token, given->client_id});
+          if (const auto life_s = given->answer.refresh_expires_in_s; life_s && *life_s > 0)
+            KeepAfter(std::clamp(*life_s, kLoginLifeMinS, kLoginLifeMaxS) * 1000 / 2);
+          return Accept(*given);
+        }
+        if (given.error().code != Errc::kUnauthenticated) return FailAll(given.error());
+        const bool another = endpoints_.login()->Load().refresh_token != used.refresh_token;
+        if (another && logins_tried < kLoginsTried) return ObtainByLogin(call, logins_tried + 1);
+        refuse();
       });
 }
 
-void OAuth::Accept(size_t path, const TokenAnswer& answer) {
-  memory_.Save(memory_key_, path == 0 ? "oauth/token" : "services/oauth/token");
+void OAuth::Accept(const TokenGiven& given) {
+  memory_.Save(memory_key_, given.path == 0 ? "oauth/token" : "services/oauth/token");
   Token token;
   {
     MutexLock lock(mutex_);
-    const int64_t life_ms = LifeMs(answer);
-    token_ = {answer.access_token, ++last_generation_};
+    const int64_t life_ms = LifeMs(given.answer);
+    token_ = {given.answer.access_token, ++last_generation_};
     renew_at_ms_ = clock_.MonotonicMs() + life_ms - std::min(kTokenMarginMs, life_ms / 5);
     proved_ms_ = clock_.MonotonicMs();
     rejection_.reset();

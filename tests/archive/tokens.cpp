@@ -22,11 +22,28 @@ Reply OAuthError(int status, std::string_view error, std::string_view descriptio
                    fmt::format(R"({{"error":"{}","error_description":"{}"}})", error, description));
 }
 
-// Looks like a JSON Web Token; nobody outside the server looks inside.
-std::string MakeToken(std::string_view purpose, uint64_t number, int64_t now_ms) {
+// RFC 4648 section 5, without padding.
+std::string Base64Url(std::string_view bytes) {
+  constexpr std::string_view kDigits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  std::string text;
+  uint32_t bits = 0;
+  int count = 0;
+  for (const char byte : bytes) {
+    bits = bits << 8 | static_cast<uint8_t>(byte);
+    for (count += 8; count >= 6; count -= 6) text += kDigits[bits >> (count - 6) & 63];
+  }
+  if (count > 0) text += kDigits[bits << (6 - count) & 63];
+  return text;
+}
+
+// A JSON Web Token but for its signature. Its claims name the client, as Keycloak's do.
+std::string MakeToken(std::string_view purpose, const std::string& client, uint64_t number,
+                      int64_t now_ms) {
   const Hash128 hash = Xxh3Wide(AsBytes(fmt::format("{} {} {}", purpose, number, now_ms)), number);
-  return fmt::format("eyJhbGciOiJSUzI1NiJ9.eyJ0eXAiOiJ{}.{:016x}{:016x}", purpose, hash.high,
-                     hash.low);
+  const nlohmann::ordered_json claims = {{"typ", purpose}, {"azp", client}};
+  return fmt::format("{}.{}.{:016x}{:016x}", Base64Url(R"({"alg":"RS256"})"),
+                     Base64Url(claims.dump()), hash.high, hash.low);
 }
 
 }  // namespace
@@ -73,17 +90,18 @@ Reply TokenStore::Issue(const Viewer& viewer) {
   ForgetExpired();
   const int64_t now_ms = clock_.MonotonicMs();
   ++issued_;
-  const std::string token = MakeToken("access", issued_, now_ms);
+  const std::string client = options_.client_id.empty() ? "NBIA" : options_.client_id;
+  const std::string token = MakeToken("access", client, issued_, now_ms);
   const Session session = {viewer, now_ms + options_.life_s * 1000,
                            now_ms + options_.refresh_life_s * 1000,
-                           MakeToken("refresh", issued_, now_ms)};
+                           MakeToken("refresh", client, issued_, now_ms)};
   sessions_[token] = session;
   const nlohmann::ordered_json answer = {{"access_token", token},
                                          {"expires_in", options_.life_s},
                                          {"refresh_expires_in", options_.refresh_life_s},
                                          {"refresh_token", session.refresh_token},
                                          {"token_type", "Bearer"},
-                                         {"id_token", MakeToken("id", issued_, now_ms)},
+                                         {"id_token", MakeToken("id", client, issued_, now_ms)},
                                          {"not-before-policy", 0},
                                          {"session_state", fmt::format("{:032x}", issued_)},
                                          {"scope", "openid profile email"}};

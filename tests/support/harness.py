@@ -233,7 +233,7 @@ def clean_environment(extra=None):
     kept = {name: value for name, value in os.environ.items()
             if not name.startswith("TCIAFS_") and not name.lower().endswith("_proxy")}
     kept.setdefault("HOME", "/nonexistent")
-    kept.update(XDG_CONFIG_HOME="/nonexistent", NETRC="/nonexistent")
+    kept.update(XDG_CONFIG_HOME="/nonexistent", XDG_STATE_HOME="/nonexistent", NETRC="/nonexistent")
     kept.update(extra or {})
     return kept
 

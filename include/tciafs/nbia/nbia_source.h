@@ -23,9 +23,24 @@ namespace tciafs::nbia {
 
 enum class ApiFamily { kAuto, kV4, kV2, kV1 };
 
+// A login that lasts: a refresh token (RFC 6749 section 6), which each use may replace by another.
+// Kept by the caller, perhaps for several processes at once. Implementations are thread-safe.
+class Login {
+ public:
+  struct State {
+    std::string refresh_token;  // "": there is none, or it was forgotten
+    std::string client_id;      // for which it was given; "" if that is not known
+  };
+  virtual ~Login() = default;
+  // As it is now, whoever renewed it.
+  virtual State Load() = 0;
+  virtual void Save(const State& used, const State& renewed) = 0;
+};
+
 struct Credentials {
   std::string username = "nbia_guest";
   std::string password;
+  std::shared_ptr<Login> login = nullptr;  // if set, in place of the password
 };
 
 // What was found out about a server and is worth remembering across mounts. Opaque text per key;
