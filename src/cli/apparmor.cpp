@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kAlternatives = 256;  // of one glob; more of them are not looked at
 
-std::string ContentOf(const std::string& path) {
+std::string TextOf(const std::string& path) {
   std::ifstream file(path);
   return {std::istreambuf_iterator<char>(file), {}};
 }
@@ -126,7 +126,7 @@ void AddMountRules(const std::string& content, std::vector<std::string>& globs) 
 
 // What the kernel says where it tells, else what the profile says of itself.
 bool IsEnforced(const std::string& root, const std::string& profile) {
-  const std::string loaded = ContentOf(root + "/sys/kernel/security/apparmor/profiles");
+  const std::string loaded = TextOf(root + "/sys/kernel/security/apparmor/profiles");
   for (const std::string_view line : SplitText(loaded, '\n'))
     if (line.starts_with("fusermount3 (")) return line.starts_with("fusermount3 (enforce)");
   if (!loaded.empty()) return false;
@@ -144,13 +144,13 @@ bool IsEnforced(const std::string& root, const std::string& profile) {
 }  // namespace
 
 std::optional<FusermountProfile> ReadFusermountProfile(const std::string& root) {
-  if (!ContentOf(root + "/sys/module/apparmor/parameters/enabled").starts_with('Y'))
+  if (!TextOf(root + "/sys/module/apparmor/parameters/enabled").starts_with('Y'))
     return std::nullopt;
-  const std::string content = ContentOf(root + "/etc/apparmor.d/fusermount3");
+  const std::string content = TextOf(root + "/etc/apparmor.d/fusermount3");
   if (content.empty() || !IsEnforced(root, content)) return std::nullopt;
   FusermountProfile profile;
   AddMountRules(content, profile.mountpoints);
-  AddMountRules(ContentOf(root + "/etc/apparmor.d/local/fusermount3"), profile.mountpoints);
+  AddMountRules(TextOf(root + "/etc/apparmor.d/local/fusermount3"), profile.mountpoints);
   return profile;
 }
 

@@ -21,7 +21,7 @@
 namespace tciafs::cli {
 namespace {
 
-tl::unexpected<Failure> CacheFailure(const std::string& directory, const std::string& reason) {
+tl::unexpected<Failure> AccessFailure(const std::string& directory, const std::string& reason) {
   return FailWith(ExitCode::kCache, "cache " + directory + ": " + reason);
 }
 
@@ -30,7 +30,8 @@ Outcome<void> CheckOwner(const std::string& directory, const Caller& caller) {
   struct stat info {};
   if (::stat(directory.c_str(), &info) != 0) return {};  // whoever opens it says what is wrong
   if (info.st_uid == caller.uid) return {};
-  return CacheFailure(directory, "belongs to " + UserName(info.st_uid) + "; only they can open it");
+  return AccessFailure(directory,
+                       "belongs to " + UserName(info.st_uid) + "; only they can open it");
 }
 
 // Of a process of this user's: what it logs would be in the way of what the command prints.
@@ -46,11 +47,11 @@ void LogErrorsOnly() {
 Outcome<int> CacheFormat(const std::string& cache_dir) {
   errno = 0;
   std::ifstream file(cache_dir + "/images/FORMAT");
-  if (!file && errno == EACCES) return CacheFailure(cache_dir, SystemErrorText(errno));
+  if (!file && errno == EACCES) return AccessFailure(cache_dir, SystemErrorText(errno));
   std::string word;
   int format = 0;
   if (!(file >> word >> format) || word != "tciafs-cache" || format <= 0)
-    return CacheFailure(cache_dir, "there is no cache of tciafs");
+    return AccessFailure(cache_dir, "there is no cache of tciafs");
   return format;
 }
 

@@ -23,7 +23,7 @@ namespace {
 
 using control::Message;
 
-constexpr int kBarWidth = 30;
+constexpr int kWorkBarWidth = 30;
 
 // What a command is about: a cache, and in it what the request says.
 struct Target {
@@ -188,7 +188,7 @@ void PrintList(const std::vector<Message>& all) {
 
 std::string ProgressLine(double part, int64_t done_bytes, int64_t whole_bytes,
                          const std::string& path) {
-  const std::string line = Bar(part, kBarWidth) + "  " + ProgressText(done_bytes, whole_bytes);
+  const std::string line = Bar(part, kWorkBarWidth) + "  " + ProgressText(done_bytes, whole_bytes);
   const int room = SizeOfTerminal(STDOUT_FILENO).columns - static_cast<int>(line.size()) - 3;
   return line + "  " + Shortened(Printable(path), room);
 }

@@ -14,7 +14,7 @@ namespace tciafs::cli {
 namespace {
 
 // Prints as it goes: what comes later may take seconds.
-class Report {
+class Diagnosis {
  public:
   void Tell(const Findings& findings) {
     for (const Finding& finding : findings) {
@@ -33,14 +33,14 @@ class Report {
 };
 
 // What a mount needs of the machine, wherever it is to be.
-void TellOfMachine(Report& report, const Machine& machine, const std::string& mountpoint) {
+void TellOfMachine(Diagnosis& report, const Machine& machine, const std::string& mountpoint) {
   report.Tell(CheckFuse(machine));
   report.Tell(CheckDescriptors());
   report.Tell(CheckCrawlers(machine, mountpoint));
   report.Tell(CheckDeadMounts(machine.caller, mountpoint));
 }
 
-void TellOfNewMount(Report& report, const Machine& machine, const MountSettings& settings) {
+void TellOfNewMount(Diagnosis& report, const Machine& machine, const MountSettings& settings) {
   const std::string& mountpoint = settings.mountpoint;
   if (settings.allow_other) report.Tell(CheckAllowOther(machine));
   if (!mountpoint.empty()) {
@@ -53,8 +53,8 @@ void TellOfNewMount(Report& report, const Machine& machine, const MountSettings&
 }
 
 // Its servers are its process's to tell of, its cache is the one it has.
-void TellOfRunningMount(Report& report, const MountEntry& mount, const Outcome<MountSettings>& like,
-                        const Caller& caller) {
+void TellOfRunningMount(Diagnosis& report, const MountEntry& mount,
+                        const Outcome<MountSettings>& like, const Caller& caller) {
   report.Tell(CheckRunningMount(mount, caller));
   const auto record = FindRecord(mount.mountpoint, mount.owner_uid, caller);
   if (!record || mount.owner_uid != caller.uid) return;
@@ -76,7 +76,7 @@ ExitCode RunDoctor(const DoctorArguments& arguments, const Caller& caller) {
   const auto mount = mountpoint.empty() ? std::nullopt : FindMount(mountpoint);
 
   const Machine machine{caller, ""};
-  Report report;
+  Diagnosis report;
   TellOfMachine(report, machine, mountpoint);
   const Findings configuration = CheckConfiguration(caller);
   report.Tell(configuration);

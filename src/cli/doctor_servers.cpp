@@ -26,7 +26,7 @@ namespace tciafs::cli {
 namespace {
 
 constexpr int64_t kClockSkewMs = 300'000;  // more, and certificates and tokens are misjudged
-constexpr size_t kWorkers = 2;
+constexpr size_t kAskingThreads = 2;
 
 // "Thu, 26 Nov 2026 23:38:38 GMT" (RFC 9110 section 5.6.7).
 std::optional<int64_t> ParseHttpDate(const std::string& text) {
@@ -256,7 +256,7 @@ Findings CheckServers(const MountSettings& settings, const Caller& caller) {
   Findings findings = CheckProxyNames(settings, caller);
   const SystemClock clock;
   TimerThread timers;
-  WorkerPool workers("tciafs-work", kWorkers);
+  WorkerPool workers("tciafs-work", kAskingThreads);
   auto transport = http::CreateCurlTransport(CurlOptionsFor(settings, clock));
   if (!transport) {
     findings.push_back(

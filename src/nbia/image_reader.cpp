@@ -13,7 +13,7 @@
 namespace tciafs::nbia {
 namespace {
 
-constexpr size_t kFirstSearchBytes = 1024;
+constexpr size_t kFirstLookBytes = 1024;
 
 }  // namespace
 
@@ -22,7 +22,7 @@ ImageReader::ImageReader(Question question, source::SopUid sop,
     : question_(std::move(question)),
       sop_(std::move(sop)),
       sink_(std::move(sink)),
-      next_search_bytes_(kFirstSearchBytes) {}
+      next_search_bytes_(kFirstLookBytes) {}
 
 Status ImageReader::Read(ByteView bytes) {
   size_bytes_ += static_cast<int64_t>(bytes.size());

@@ -10,8 +10,8 @@ namespace tciafs::cli {
 namespace {
 
 using control::Message;
-using testing::ElementsAre;
-using testing::HasSubstr;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 TEST(Terminal, BarsFillFromLeftToRight) {
   EXPECT_EQ(Bar(0, 7), "[     ]");
