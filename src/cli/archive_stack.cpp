@@ -14,6 +14,7 @@
 
 #include "cli/credentials.h"
 #include "cli/limits.h"
+#include "cli/program_guard.h"
 #include "tciafs/cache/disk_cache.h"
 #include "tciafs/catalog/limits.h"
 #include "tciafs/catalog/lmdb_catalog.h"
@@ -204,6 +205,11 @@ Outcome<void> ArchiveStack::Parts::Assemble(const MountSettings& settings) {
   options.offline = settings.offline;
   options.scratch_directory = settings.cache_dir;
   options.clock = &clock;
+  if (!settings.programs_kept_out.empty())
+    options.fetch_guard = [guard = ProgramGuard(settings.programs_kept_out)](
+                              int64_t pid, const std::string& path) {
+      return guard.Check(pid, path);
+    };
   for (const auto& source : sources) options.scopes.push_back(source->scope());
   filesystem = vfs::CreateFilesystem(options, *catalog, *fetcher, *cache, workers);
   return {};

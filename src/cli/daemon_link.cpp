@@ -114,6 +114,7 @@ ExitCode ExitCodeOf(Errc code) {
     case Errc::kIsDirectory:
     case Errc::kNameTooLong:
     case Errc::kReadOnly:
+    case Errc::kNotForProgram:
     case Errc::kStale:
     case Errc::kCancelled:
     case Errc::kNoSpace:

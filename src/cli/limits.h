@@ -28,6 +28,9 @@ inline constexpr size_t kServersMax = 64;
 inline constexpr size_t kServerUrlBytesMax = 200;
 inline constexpr size_t kUserNameBytesMax = 80;
 
+// Processes whose refused downloads were logged, so that each is told once: more than run at once.
+inline constexpr size_t kProgramsToldMax = 64;
+
 // Symbolic links on the way to a mountpoint: as many as the kernel follows.
 inline constexpr int kLinksMax = 40;
 

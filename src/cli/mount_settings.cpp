@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "cli/limits.h"
+#include "cli/program_guard.h"
 #include "tciafs/util/text.h"
 
 namespace tciafs::cli {
@@ -191,6 +192,8 @@ Outcome<MountSettings> CheckSettings(const Settings& settings, const Caller& cal
                                                    {"files", fuse::AskOpen::kFiles},
                                                    {"none", fuse::AskOpen::kNone}});
   result.passthrough = checker.Choice<bool>("passthrough", true, {{"auto", true}, {"off", false}});
+  result.programs_kept_out = checker.Parsed<std::vector<std::string>>(
+      "no-fetch-for", ProgramsKeptOut(), ParsePrograms);
   result.downloads = static_cast<int>(checker.Number("downloads", 2, 1, 64));
   result.connections = static_cast<int>(checker.Number("connections", 8, 1, 64));
   result.io_timeout_ms = checker.Parsed<int64_t>("io-timeout", 60'000, ParseDurationMs);

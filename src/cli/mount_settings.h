@@ -36,6 +36,7 @@ struct MountSettings {
   bool passthrough = true;
   vfs::UnknownSize unknown_size = vfs::UnknownSize::kEstimate;
   fuse::AskOpen ask_open = fuse::AskOpen::kFiles;
+  std::vector<std::string> programs_kept_out;
   int downloads = 2;
   int connections = 8;
   int64_t io_timeout_ms = 0;

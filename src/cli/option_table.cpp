@@ -25,6 +25,8 @@ constexpr OptionSpec kOptions[] = {
      "what stat says where the archive tells no exact size"},
     {"ask-open", "all|files|none", "files",
      "what the kernel asks to open; what it does not is read faster (see the manual)"},
+    {"no-fetch-for", "NAME:...|none", "the usual indexers, thumbnailers and virus scanners",
+     "programs that may look but not start downloads ('default' adds to the usual ones)"},
     {"downloads", "N", "2", "series downloaded at once, per server"},
     {"connections", "N", "8", "connections at once, per server"},
     {"io-timeout", "DURATION", "60s", "no progress for this long ends an operation"},

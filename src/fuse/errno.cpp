@@ -21,6 +21,7 @@ int ToErrno(Errc code) {
       return EINVAL;
     case Errc::kReadOnly:
       return EROFS;
+    case Errc::kNotForProgram:
     case Errc::kPermission:
       return EACCES;
     case Errc::kUnauthenticated:

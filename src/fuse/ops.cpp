@@ -137,7 +137,7 @@ void Init(void* user_data, fuse_conn_info* connection) {
   want(FUSE_CAP_READDIRPLUS_AUTO, false);  // names and attributes come from one place: always both
   want(FUSE_CAP_SPLICE_WRITE, true);
   want(FUSE_CAP_SPLICE_MOVE, true);
-  want(FUSE_CAP_SPLICE_READ, false);      // requests are small
+  want(FUSE_CAP_SPLICE_READ, false);  // requests are small
   // We say when pages are no longer good. Of a directory that it does not open, the kernel has to
   // look at the attributes for that: it does so only in the first of these two ways.
   want(FUSE_CAP_AUTO_INVAL_DATA, !ask_opendir);
@@ -152,7 +152,7 @@ void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
   Serve("lookup", request, parent, [&](Dispatcher& dispatcher, auto& pending) {
     vfs::Filesystem& filesystem = dispatcher.filesystem;
     filesystem.Lookup(
-        parent, name, pending->stop_token(),
+        parent, name, pending->asker(),
         Answering<vfs::EntryReply>(dispatcher.gate, "lookup", parent, pending,
                                    [&filesystem](fuse_req_t waiting, const vfs::EntryReply& reply) {
                                      const fuse_entry_param entry = ToEntry(reply);
@@ -180,7 +180,7 @@ void GetAttr(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
   const vfs::HandleId handle = file != nullptr ? file->fh : 0;
   Serve("getattr", request, node, [&](Dispatcher& dispatcher, auto& pending) {
     vfs::Filesystem& filesystem = dispatcher.filesystem;
-    filesystem.GetAttributes(node, handle, pending->stop_token(),
+    filesystem.GetAttributes(node, handle, pending->asker(),
                              Answering<vfs::AttributesReply>(
                                  dispatcher.gate, "getattr", node, pending,
                                  [](fuse_req_t waiting, const vfs::AttributesReply& reply) {
@@ -219,8 +219,7 @@ void AnswerDirectory(fuse_req_t request, fuse_ino_t node, size_t size_bytes, off
   std::vector<char> buffer(size_bytes);
   size_t used_bytes = 0;
   const Status read = Of(request).filesystem.ReadDirectory(
-      handle, static_cast<uint64_t>(offset), with_attributes,
-      [&](const vfs::DirectoryEntry& item) {
+      handle, static_cast<uint64_t>(offset), with_attributes, [&](const vfs::DirectoryEntry& item) {
         const std::string name(item.name);  // libfuse wants it terminated
         const fuse_entry_param entry = ToEntry(item.entry);
         const auto next = static_cast<off_t>(item.next_offset);
@@ -252,14 +251,14 @@ void ServeDirectory(fuse_req_t request, fuse_ino_t node, size_t size_bytes, off_
     vfs::Filesystem& filesystem = dispatcher.filesystem;
     filesystem.ResumeDirectory(
         node, static_cast<uint64_t>(offset), pending->stop_token(),
-        Answering<vfs::OpenReply>(
-            dispatcher.gate, "readdir", node, pending,
-            [&filesystem, node, size_bytes, offset, with_attributes](fuse_req_t waiting,
-                                                                     const vfs::OpenReply& reply) {
-              if (waiting != nullptr)
-                AnswerDirectory(waiting, node, size_bytes, offset, reply.handle, with_attributes);
-              filesystem.ReleaseDirectory(reply.handle);
-            }));
+        Answering<vfs::OpenReply>(dispatcher.gate, "readdir", node, pending,
+                                  [&filesystem, node, size_bytes, offset, with_attributes](
+                                      fuse_req_t waiting, const vfs::OpenReply& reply) {
+                                    if (waiting != nullptr)
+                                      AnswerDirectory(waiting, node, size_bytes, offset,
+                                                      reply.handle, with_attributes);
+                                    filesystem.ReleaseDirectory(reply.handle);
+                                  }));
   });
 }
 
@@ -300,7 +299,7 @@ void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
   const bool for_writing = (file->flags & O_ACCMODE) != O_RDONLY;
   Serve("open", request, node, [&](Dispatcher& dispatcher, auto& pending) {
     dispatcher.filesystem.Open(
-        node, for_writing, pending->stop_token(),
+        node, for_writing, pending->asker(),
         Answering<vfs::OpenReply>(
             dispatcher.gate, "open", node, pending,
             [&dispatcher, node, asked = *file](fuse_req_t waiting, const vfs::OpenReply& reply) {
@@ -329,7 +328,7 @@ void Read(fuse_req_t request, fuse_ino_t node, size_t size_bytes, off_t offset,
   const vfs::HandleId handle = file != nullptr ? file->fh : 0;
   Serve("read", request, node, [&](Dispatcher& dispatcher, auto& pending) {
     vfs::Filesystem& filesystem = dispatcher.filesystem;
-    filesystem.Read(node, handle, offset, static_cast<int64_t>(size_bytes), pending->stop_token(),
+    filesystem.Read(node, handle, offset, static_cast<int64_t>(size_bytes), pending->asker(),
                     Answering<vfs::ReadReply>(dispatcher.gate, "read", node, pending,
                                               [](fuse_req_t waiting, const vfs::ReadReply& reply) {
                                                 if (waiting != nullptr) AnswerRead(waiting, reply);

@@ -22,6 +22,7 @@
 #include "fuse/limits.h"
 #include "tciafs/util/mutex.h"
 #include "tciafs/util/result.h"
+#include "tciafs/vfs/filesystem.h"
 
 namespace tciafs::fuse {
 
@@ -29,8 +30,10 @@ class PendingTable;
 
 class Pending {
  public:
-  Pending(PendingTable& table, fuse_req_t request) : table_(table), request_(request) {}
+  Pending(PendingTable& table, fuse_req_t request)
+      : table_(table), request_(request), pid_(fuse_req_ctx(request)->pid) {}
   std::stop_token stop_token() const { return stop_.get_token(); }
+  vfs::Asker asker() const { return {stop_.get_token(), pid_}; }
 
   // The right to answer: the request for the first caller, null for everybody after.
   fuse_req_t Claim();
@@ -43,6 +46,7 @@ class Pending {
   friend class PendingTable;
   PendingTable& table_;
   fuse_req_t const request_;
+  const int64_t pid_;
   // Under the table's mutex. Armed: libfuse has been given our interrupt function, and is done with
   // the request until somebody answers.
   bool armed_ = false;

@@ -20,6 +20,8 @@ std::string_view ErrcName(Errc code) {
       return "read-only";
     case Errc::kPermission:
       return "not permitted";
+    case Errc::kNotForProgram:
+      return "not for this program";
     case Errc::kUnauthenticated:
       return "not authenticated";
     case Errc::kStale:

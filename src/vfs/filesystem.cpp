@@ -11,8 +11,8 @@
 #include "vfs/directories.h"
 #include "vfs/instances.h"
 #include "vfs/lookups.h"
-#include "vfs/virtual_files.h"
 #include "vfs/status_report.h"
+#include "vfs/virtual_files.h"
 #include "vfs/xattrs.h"
 
 namespace tciafs::vfs {
@@ -56,23 +56,23 @@ class ArchiveFilesystem final : public Filesystem {
     context_->gate.WaitUntilEmpty();
   }
 
-  void Lookup(NodeId parent, std::string_view name, std::stop_token stop,
+  void Lookup(NodeId parent, std::string_view name, Asker asker,
               Callback<EntryReply> done) override {
     if (IsVirtual(parent))
-      return LookupVirtual(context_, parent, name, std::move(stop),
+      return LookupVirtual(context_, parent, name, std::move(asker.stop),
                            Noting(parent, std::string(name), std::move(done)));
-    LookupName(context_, parent, name, std::move(stop),
+    LookupName(context_, parent, name, std::move(asker),
                Noting(parent, std::string(name), std::move(done)));
   }
   void Forget(NodeId node, uint64_t lookups) override {
     if (IsVirtual(node)) return ForgetVirtual(*context_, node, lookups);
     context_->nodes.Forget(node, lookups);
   }
-  void GetAttributes(NodeId node, HandleId handle, std::stop_token stop,
+  void GetAttributes(NodeId node, HandleId handle, Asker asker,
                      Callback<AttributesReply> done) override {
     if (IsVirtual(node)) return done(VirtualAttributes(*context_, node));
     if (handle != 0) return done(FileHandleAttributes(*context_, node, handle));
-    GetNodeAttributes(context_, node, std::move(stop), Noting(node, "", std::move(done)));
+    GetNodeAttributes(context_, node, std::move(asker), Noting(node, "", std::move(done)));
   }
 
   void OpenDirectory(NodeId node, std::stop_token stop, Callback<OpenReply> done) override {
@@ -92,15 +92,14 @@ class ArchiveFilesystem final : public Filesystem {
   }
   void ReleaseDirectory(HandleId handle) override { vfs::ReleaseDirectory(*context_, handle); }
 
-  void Open(NodeId node, bool for_writing, std::stop_token stop,
-            Callback<OpenReply> done) override {
+  void Open(NodeId node, bool for_writing, Asker asker, Callback<OpenReply> done) override {
     if (IsVirtual(node)) return done(OpenVirtual(*context_, node, for_writing));
-    OpenFile(context_, node, for_writing, std::move(stop), Noting(node, "", std::move(done)));
+    OpenFile(context_, node, for_writing, std::move(asker), Noting(node, "", std::move(done)));
   }
-  void Read(NodeId node, HandleId handle, int64_t offset, int64_t size_bytes, std::stop_token stop,
+  void Read(NodeId node, HandleId handle, int64_t offset, int64_t size_bytes, Asker asker,
             Callback<ReadReply> done) override {
     if (IsVirtual(node)) return done(ReadVirtual(*context_, node, offset, size_bytes));
-    ReadFile(context_, node, handle, offset, size_bytes, std::move(stop),
+    ReadFile(context_, node, handle, offset, size_bytes, std::move(asker),
              Noting(node, "", std::move(done)));
   }
   void Release(HandleId handle) override { ReleaseFile(*context_, handle); }

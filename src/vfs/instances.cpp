@@ -41,7 +41,7 @@ Error ReplacedError() { return {Errc::kStale, "the instance was replaced in the 
 // Acquires the instance behind a node, makes it the node's content and counts a handle. kStale
 // where handles of other content are open: the kernel then asks for the name again, finds the new
 // node, opens that.
-void Settle(const ContextRef& context, NodeId node, std::stop_token stop, Callback<Settled> done) {
+void Settle(const ContextRef& context, NodeId node, Asker asker, Callback<Settled> done) {
   const auto copy = context->nodes.Find(node);
   if (!copy) return done(Fail(GoneError()));
   if (!copy->is_file())
@@ -51,7 +51,7 @@ void Settle(const ContextRef& context, NodeId node, std::stop_token stop, Callba
   if (!series) return done(Fail(std::move(series).error()));
   const source::SeriesVersion version = (*series)->version();
   AcquireInstance(
-      *context, **series, copy->path.sop, std::move(stop),
+      *context, **series, copy->path.sop, std::move(asker),
       Continue<FilePtr, Settled>(
           context, std::move(done),
           [node, parent = copy->parent, name = copy->name, changes, version](
@@ -134,21 +134,33 @@ void ReadHandle(const ContextRef& context, std::shared_ptr<FileHandle> handle, R
 
 // For a kernel that does not ask to open: the instance is settled by the first read, and kept open
 // for the next ones.
-void ReadNode(const ContextRef& context, ReadRequest request, std::stop_token stop,
+void ReadNode(const ContextRef& context, ReadRequest request, Asker asker,
               Callback<ReadReply> done) {
   const int64_t now_ms = context->clock.MonotonicMs();
   LetGo(*context, context->recent_files.TakeOld(now_ms));
   if (auto recent = context->recent_files.Find(request.node, now_ms))
-    return ReadHandle(context, std::move(recent), request, std::move(stop), std::move(done));
-  Settle(context, request.node, stop,
+    return ReadHandle(context, std::move(recent), request, std::move(asker.stop), std::move(done));
+  Settle(context, request.node, asker,
          Continue<Settled, ReadReply>(
              context, std::move(done),
-             [request, stop](const ContextRef& alive, Settled settled,
-                             const Callback<ReadReply>& answer) {
+             [request, stop = asker.stop](const ContextRef& alive, Settled settled,
+                                          const Callback<ReadReply>& answer) {
                auto handle = std::make_shared<FileHandle>(request.node, std::move(settled.file));
                LetGo(*alive, alive->recent_files.Add(handle, alive->clock.MonotonicMs()));
                ReadHandle(alive, std::move(handle), request, stop, answer);
              }));
+}
+
+Status MayFetch(const Context& context, const SeriesAccess& series, int64_t pid) {
+  if (context.options.fetch_guard == nullptr) return {};
+  const source::SeriesRecord& record = series.target.record;
+  catalog::ObjectPath path;
+  path.level = catalog::Level::kSeries;
+  path.collection = record.collection;
+  path.patient = record.patient;
+  path.study = record.study;
+  path.series = record.series;
+  return context.options.fetch_guard(pid, path.Text());
 }
 
 }  // namespace
@@ -170,22 +182,24 @@ Result<SeriesAccessPtr> ResolveSeries(const Context& context, const catalog::Obj
 }
 
 void AcquireInstance(Context& context, const SeriesAccess& series, const source::SopUid& sop,
-                     std::stop_token stop, Callback<FilePtr> done) {
+                     Asker asker, Callback<FilePtr> done) {
   // Whatever is wrong with the cache, the fetcher is the one to make it good.
   auto cached = context.cache.Open(series.key, series.version(), sop);
   ++(cached ? context.cache_hits : context.cache_misses);
   if (cached) return done(std::move(*cached));
+  if (const Status allowed = MayFetch(context, series, asker.pid); !allowed)
+    return done(Fail(allowed.error()));
   LetGo(context, context.recent_files.TakeAll());  // nothing that is open is evicted to make room
   // It is there, but for now there is no descriptor for it: nor would there be for the download.
   if (cached.error().code == Errc::kBusy)
     return done(Fail(Errc::kInternal, std::move(cached).error().message));
-  context.fetcher.Acquire(series.target, sop, std::move(stop), std::move(done));
+  context.fetcher.Acquire(series.target, sop, std::move(asker.stop), std::move(done));
 }
 
-void OpenFile(const ContextRef& context, NodeId node, bool for_writing, std::stop_token stop,
+void OpenFile(const ContextRef& context, NodeId node, bool for_writing, Asker asker,
               Callback<OpenReply> done) {
   if (for_writing) return done(Fail(Errc::kReadOnly, "the archive cannot be written to"));
-  Settle(context, node, std::move(stop),
+  Settle(context, node, std::move(asker),
          Continue<Settled, OpenReply>(
              context, std::move(done),
              [node](const ContextRef& alive, Settled settled, const Callback<OpenReply>& answer) {
@@ -203,16 +217,16 @@ void OpenFile(const ContextRef& context, NodeId node, bool for_writing, std::sto
 }
 
 void ReadFile(const ContextRef& context, NodeId node, HandleId handle, int64_t offset,
-              int64_t size_bytes, std::stop_token stop, Callback<ReadReply> done) {
+              int64_t size_bytes, Asker asker, Callback<ReadReply> done) {
   if (offset < 0 || size_bytes < 0)
     return done(Fail(Errc::kInvalidArgument, "a negative offset or size"));
   ++context->reads;
   const ReadRequest request{node, offset, size_bytes, kRefetchesMax};
-  if (handle == 0) return ReadNode(context, request, std::move(stop), std::move(done));
+  if (handle == 0) return ReadNode(context, request, std::move(asker), std::move(done));
   auto opened = context->files.Find(handle);
   if (opened == nullptr || opened->node != node)
     return done(Fail(Errc::kInvalidArgument, "no such handle"));
-  ReadHandle(context, std::move(opened), request, std::move(stop), std::move(done));
+  ReadHandle(context, std::move(opened), request, std::move(asker.stop), std::move(done));
 }
 
 void ReleaseFile(Context& context, HandleId handle) {

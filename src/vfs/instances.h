@@ -7,7 +7,6 @@
 #pragma once
 
 #include <memory>
-#include <stop_token>
 
 #include "vfs/context.h"
 #include "vfs/series_access.h"
@@ -18,12 +17,12 @@ namespace tciafs::vfs {
 Result<SeriesAccessPtr> ResolveSeries(const Context& context, const catalog::ObjectPath& path);
 
 void AcquireInstance(Context& context, const SeriesAccess& series, const source::SopUid& sop,
-                     std::stop_token stop, Callback<std::shared_ptr<cache::InstanceFile>> done);
+                     Asker asker, Callback<std::shared_ptr<cache::InstanceFile>> done);
 
-void OpenFile(const ContextRef& context, NodeId node, bool for_writing, std::stop_token stop,
+void OpenFile(const ContextRef& context, NodeId node, bool for_writing, Asker asker,
               Callback<OpenReply> done);
 void ReadFile(const ContextRef& context, NodeId node, HandleId handle, int64_t offset,
-              int64_t size_bytes, std::stop_token stop, Callback<ReadReply> done);
+              int64_t size_bytes, Asker asker, Callback<ReadReply> done);
 void ReleaseFile(Context& context, HandleId handle);
 Result<BackingReply> FileHandleBacking(Context& context, HandleId handle);
 // Exact, and at once.

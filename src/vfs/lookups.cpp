@@ -27,10 +27,10 @@ struct FoundName {
 
 // Fetches the instance for its size.
 void FindSize(const ContextRef& context, const SeriesAccess& series, const source::SopUid& sop,
-              FoundName found, std::stop_token stop, Callback<FoundName> done) {
+              FoundName found, Asker asker, Callback<FoundName> done) {
   using Acquired = std::shared_ptr<cache::InstanceFile>;
   AcquireInstance(
-      *context, series, sop, std::move(stop),
+      *context, series, sop, std::move(asker),
       Continue<Acquired, FoundName>(context, std::move(done),
                                     [found = std::move(found)](const ContextRef&, Acquired file,
                                                                const Callback<FoundName>& answer) {
@@ -41,7 +41,7 @@ void FindSize(const ContextRef& context, const SeriesAccess& series, const sourc
 }
 
 void Describe(const ContextRef& context, const catalog::ObjectPath& directory, int64_t exact_bytes,
-              catalog::LookupAnswer answer, std::stop_token stop, Callback<FoundName> done) {
+              catalog::LookupAnswer answer, Asker asker, Callback<FoundName> done) {
   const auto path = PathOf(directory, answer.entry);
   if (!path) return done(Fail(Errc::kNotFound, answer.entry.name + " is no name"));
   FoundName found{std::move(answer), 0, std::nullopt};
@@ -57,20 +57,20 @@ void Describe(const ContextRef& context, const catalog::ObjectPath& directory, i
   if (exact_bytes < 0) exact_bytes = KnownBytes(*context, series, path->sop);
   found.size = SizeOf(*context, found.answer.entry, series, exact_bytes);
   if (MustFetch(*context, found.size) && series.access)
-    return FindSize(context, *series.access, path->sop, std::move(found), std::move(stop),
+    return FindSize(context, *series.access, path->sop, std::move(found), std::move(asker),
                     std::move(done));
   done(std::move(found));
 }
 
 void FindName(const ContextRef& context, const catalog::ObjectPath& directory, std::string name,
-              int64_t exact_bytes, std::stop_token stop, Callback<FoundName> done) {
+              int64_t exact_bytes, Asker asker, Callback<FoundName> done) {
   context->catalog.Lookup(
-      directory, std::move(name), stop,
+      directory, std::move(name), asker.stop,
       Continue<catalog::LookupAnswer, FoundName>(
           context, std::move(done),
-          [directory, exact_bytes, stop](const ContextRef& alive, catalog::LookupAnswer answer,
-                                         const Callback<FoundName>& found) {
-            Describe(alive, directory, exact_bytes, std::move(answer), stop, found);
+          [directory, exact_bytes, asker](const ContextRef& alive, catalog::LookupAnswer answer,
+                                          const Callback<FoundName>& found) {
+            Describe(alive, directory, exact_bytes, std::move(answer), asker, found);
           }));
 }
 
@@ -100,10 +100,10 @@ EntryReply RootEntry(const ContextRef& context) {
 }
 
 // A child's name under its parent's node, asked for by a kernel that exports the mount.
-void LookupSelf(const ContextRef& context, const NodeCopy& node, std::stop_token stop,
+void LookupSelf(const ContextRef& context, const NodeCopy& node, Asker asker,
                 Callback<EntryReply> done) {
   if (node.id == kRootNode) return done(RootEntry(context));
-  LookupName(context, node.parent, node.name, std::move(stop), std::move(done));
+  LookupName(context, node.parent, node.name, std::move(asker), std::move(done));
 }
 
 EntryReply Absence(Context& context, NodeId parent) {
@@ -115,22 +115,22 @@ EntryReply Absence(Context& context, NodeId parent) {
 
 }  // namespace
 
-void LookupName(const ContextRef& context, NodeId parent, std::string_view name,
-                std::stop_token stop, Callback<EntryReply> done) {
+void LookupName(const ContextRef& context, NodeId parent, std::string_view name, Asker asker,
+                Callback<EntryReply> done) {
   const auto directory = context->nodes.Find(parent);
   if (!directory) return done(Fail(GoneError()));
   if (directory->is_file())
     return done(Fail(Errc::kNotDirectory, directory->path.Text() + " is a file"));
   if (name.size() > catalog::kNameBytesMax)
     return done(Fail(Errc::kNameTooLong, "a name has at most 255 bytes"));
-  if (name == ".") return LookupSelf(context, *directory, std::move(stop), std::move(done));
+  if (name == ".") return LookupSelf(context, *directory, std::move(asker), std::move(done));
   if (name == "..") {
     const auto above = context->nodes.Find(directory->parent);
     if (!above) return done(Fail(GoneError()));
-    return LookupSelf(context, *above, std::move(stop), std::move(done));
+    return LookupSelf(context, *above, std::move(asker), std::move(done));
   }
   if (name == kVirtualDirectoryName) return done(LookupVirtualDirectory(*context, *directory));
-  FindName(context, directory->path, std::string(name), -1, std::move(stop),
+  FindName(context, directory->path, std::string(name), -1, std::move(asker),
            [weak = std::weak_ptr<Context>(context), parent,
             done = std::move(done)](Result<FoundName> found) {
              const ContextRef alive = weak.lock();
@@ -144,14 +144,14 @@ void LookupName(const ContextRef& context, NodeId parent, std::string_view name,
            });
 }
 
-void GetNodeAttributes(const ContextRef& context, NodeId node, std::stop_token stop,
+void GetNodeAttributes(const ContextRef& context, NodeId node, Asker asker,
                        Callback<AttributesReply> done) {
   if (node == kRootNode) return done(RootAttributes(context));
   const auto self = context->nodes.Find(node);
   if (!self) return done(Fail(GoneError()));
   const auto parent = context->nodes.Find(self->parent);
   if (!parent) return done(Fail(GoneError()));
-  FindName(context, parent->path, self->name, self->exact_bytes, std::move(stop),
+  FindName(context, parent->path, self->name, self->exact_bytes, std::move(asker),
            Continue<FoundName, AttributesReply>(
                context, std::move(done),
                [self = *self](const ContextRef& alive, const FoundName& found,

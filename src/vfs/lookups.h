@@ -6,7 +6,6 @@
 // vfs/filesystem.h.
 #pragma once
 
-#include <stop_token>
 #include <string>
 #include <string_view>
 
@@ -17,9 +16,9 @@ namespace tciafs::vfs {
 // How long the kernel may remember that there is no such name.
 inline constexpr int64_t kAbsenceValidMs = 2'000;
 
-void LookupName(const ContextRef& context, NodeId parent, std::string_view name,
-                std::stop_token stop, Callback<EntryReply> done);
-void GetNodeAttributes(const ContextRef& context, NodeId node, std::stop_token stop,
+void LookupName(const ContextRef& context, NodeId parent, std::string_view name, Asker asker,
+                Callback<EntryReply> done);
+void GetNodeAttributes(const ContextRef& context, NodeId node, Asker asker,
                        Callback<AttributesReply> done);
 
 }  // namespace tciafs::vfs

@@ -26,6 +26,7 @@ enum class Errc {
   kInvalidArgument,
   kReadOnly,
   kPermission,       // this account may not see it
+  kNotForProgram,    // the program that asks is one that may not start downloads
   kUnauthenticated,  // credentials missing or rejected
   kStale,            // the object changed under an open handle
   kTimedOut,         // no progress in time

@@ -29,6 +29,7 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "tciafs/cache/block_cache.h"
@@ -129,6 +130,10 @@ struct Invalidation {
 
 enum class UnknownSize { kEstimate, kFetch, kZero };
 
+// Whether a program may start a download of this path; an error is what it gets in its place.
+// Called for what is not in the cache, on the thread of the operation.
+using FetchGuard = std::function<Status(int64_t pid, const std::string& path)>;
+
 struct FilesystemOptions {
   uint32_t uid = 0;
   uint32_t gid = 0;
@@ -138,12 +143,21 @@ struct FilesystemOptions {
   // False: the kernel reads files it did not ask to open (the handle of Read is 0). No guessed size
   // is told then, as with kFetch, since nothing would correct it in time.
   bool files_are_opened = true;
-  std::vector<std::string> scopes;  // of the servers, by index
-  std::string version;              // of the program, told in .tcia/status.json
-  std::string mountpoint;           // likewise
-  bool offline = false;             // likewise
-  std::string scratch_directory;    // for long files of .tcia, without names; "": in memory
-  const Clock* clock = nullptr;     // borrowed; null: the system's
+  FetchGuard fetch_guard = nullptr;  // null: every program may
+  std::vector<std::string> scopes;   // of the servers, by index
+  std::string version;               // of the program, told in .tcia/status.json
+  std::string mountpoint;            // likewise
+  bool offline = false;              // likewise
+  std::string scratch_directory;     // for long files of .tcia, without names; "": in memory
+  const Clock* clock = nullptr;      // borrowed; null: the system's
+};
+
+// Who asks, and how long the answer is wanted. A stop token alone is somebody unknown.
+struct Asker {
+  Asker(std::stop_token until = {}, int64_t asking_pid = 0)
+      : stop(std::move(until)), pid(asking_pid) {}
+  std::stop_token stop;
+  int64_t pid = 0;  // or thread; 0: unknown, of another PID namespace, or the kernel itself
 };
 
 class Filesystem {
@@ -152,11 +166,11 @@ class Filesystem {
 
   // Errors: kStale (a node that is gone), kNotDirectory, kNameTooLong, those of catalog::Catalog
   // but for kNotFound, which is a reply with node 0; with UnknownSize::kFetch also those of fetch.
-  virtual void Lookup(NodeId parent, std::string_view name, std::stop_token stop,
+  virtual void Lookup(NodeId parent, std::string_view name, Asker asker,
                       Callback<EntryReply> done) = 0;
   virtual void Forget(NodeId node, uint64_t lookups) = 0;
   // `handle` 0 if there is none.
-  virtual void GetAttributes(NodeId node, HandleId handle, std::stop_token stop,
+  virtual void GetAttributes(NodeId node, HandleId handle, Asker asker,
                              Callback<AttributesReply> done) = 0;
 
   virtual void OpenDirectory(NodeId node, std::stop_token stop, Callback<OpenReply> done) = 0;
@@ -177,12 +191,11 @@ class Filesystem {
   // Brings the instance here if it is not; afterwards GetAttributes with the handle is exact.
   // kStale also where the archive has replaced the instance while handles of the node are open:
   // they keep the old bytes, and the name has a new node from now on, found by Lookup.
-  virtual void Open(NodeId node, bool for_writing, std::stop_token stop,
-                    Callback<OpenReply> done) = 0;
+  virtual void Open(NodeId node, bool for_writing, Asker asker, Callback<OpenReply> done) = 0;
   // Without a handle: an instance is brought here by its first read, and one that proves replaced,
   // or of another size than was told, is kStale. What was replaced has another node then.
-  virtual void Read(NodeId node, HandleId handle, int64_t offset, int64_t size_bytes,
-                    std::stop_token stop, Callback<ReadReply> done) = 0;
+  virtual void Read(NodeId node, HandleId handle, int64_t offset, int64_t size_bytes, Asker asker,
+                    Callback<ReadReply> done) = 0;
   virtual void Release(HandleId handle) = 0;
   // The file behind an open handle, for a kernel that is to read it without asking us. Handles of
   // one node have the same bytes, so one file serves them all. kUnsupported where every read must

@@ -49,6 +49,33 @@ TEST_F(InstancesTest, FetchesWhatIsNot) {
   EXPECT_EQ(ReadAsync(node, handle + 1).code(), Errc::kInvalidArgument);
 }
 
+TEST_F(InstancesTest, TheGuardIsAskedForWhatWouldBeDownloaded) {
+  std::vector<std::pair<int64_t, std::string>> asked;
+  options.fetch_guard = [&asked](int64_t pid, const std::string& path) -> Status {
+    asked.emplace_back(pid, path);
+    if (pid == 7) return Fail(Errc::kNotForProgram, "a crawler");
+    return {};
+  };
+  Mount();
+  AddInstance(sop, 5);
+  SetBytes(sop, "bytes");
+  const vfs::NodeId node = LookupInstance(sop);
+  const auto open_by = [&](int64_t pid) {
+    Waiting<vfs::OpenReply> waiting;
+    fs->Open(node, false, {{}, pid}, waiting.callback());
+    return waiting;
+  };
+  EXPECT_EQ(open_by(7).code(), Errc::kNotForProgram);
+  EXPECT_EQ(fetcher.acquires, 0) << "nothing is downloaded";
+  const auto opened = open_by(8);
+  EXPECT_TRUE(opened.ok());
+  ASSERT_EQ(asked.size(), 2u);
+  EXPECT_EQ(asked.back(), std::make_pair(int64_t{8}, series.Text()));
+  EXPECT_TRUE(open_by(7).ok()) << "what is cached is for everybody";
+  EXPECT_EQ(asked.size(), 2u);
+  EXPECT_TRUE(fs->Report().recent_errors.empty()) << "and it is no error to tell of";
+}
+
 TEST_F(InstancesTest, RefusesWritingDirectoriesAndTheGone) {
   AddInstance(sop, 5);
   const auto node = LookupInstance(sop);
