@@ -132,8 +132,6 @@ SeriesId SeriesIdOf(const SeriesKey& key) {
   return {bytes.data(), bytes.size()};
 }
 
-int64_t BlockCount(int64_t size_bytes) { return (size_bytes + kBlockBytes - 1) / kBlockBytes; }
-
 bool IsMd5Hex(std::string_view text) {
   return text.size() == 2 * kMd5Bytes && std::all_of(text.begin(), text.end(), [](char digit) {
            return (digit >= '0' && digit <= '9') || (digit >= 'a' && digit <= 'f');
@@ -199,7 +197,7 @@ std::string EncodeInstance(std::string_view key, const InstanceEntry& entry) {
 
 std::optional<InstanceEntry> DecodeInstance(std::string_view key, std::string_view value) {
   constexpr size_t kFixedBytes = 64;
-  constexpr auto kChecksumsMax = static_cast<size_t>(kInstanceBytesMax / kBlockBytes);
+  constexpr auto kChecksumsMax = static_cast<size_t>(BlockCount(kInstanceBytesMax));
   const auto body = Unsealed(key, value, kChecksumsMax * kChecksumBytes + kFixedBytes);
   if (!body) return std::nullopt;
   Decoder in(*body);

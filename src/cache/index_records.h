@@ -42,7 +42,6 @@ struct InstanceEntry {
   std::vector<uint64_t> checksums;  // of each block; none unless present
 };
 
-int64_t BlockCount(int64_t size_bytes);
 bool IsMd5Hex(std::string_view text);
 
 std::string InstanceKey(const SeriesId& series, const source::SopUid& sop);

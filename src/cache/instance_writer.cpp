@@ -64,17 +64,18 @@ Status DiskInstanceWriter::Append(ByteView bytes) {
 }
 
 Status DiskInstanceWriter::TakeBlocks(ByteView bytes) {
-  constexpr auto kBlockSize = static_cast<size_t>(kBlockBytes);
   if (!fd_.valid()) return Fail(Errc::kInternal, sop_.text() + ": the writer has failed");
   while (!bytes.empty()) {
-    const ByteView taken = bytes.first(std::min(bytes.size(), kBlockSize - block_.size()));
+    const auto block_bytes =
+        static_cast<size_t>(BlockSize(static_cast<int64_t>(checksums_.size())));
+    const ByteView taken = bytes.first(std::min(bytes.size(), block_bytes - block_.size()));
     bytes = bytes.subspan(taken.size());
-    if (taken.size() == kBlockSize) {
+    if (taken.size() == block_bytes) {
       TCIAFS_TRY(WriteBlock(taken));
       continue;
     }
     block_.insert(block_.end(), taken.begin(), taken.end());
-    if (block_.size() < kBlockSize) continue;
+    if (block_.size() < block_bytes) continue;
     TCIAFS_TRY(WriteBlock(block_));
     block_.clear();
   }
@@ -143,9 +144,10 @@ Status DiskInstanceWriter::MoveToMemory() {
 // What a failing disk gives back is believed only if it is what was written.
 Status DiskInstanceWriter::CopyBlocksTo(int memory_fd) {
   for (size_t i = 0; i < checksums_.size(); ++i) {
-    const int64_t offset = static_cast<int64_t>(i) * kBlockBytes;
+    const auto block = static_cast<int64_t>(i);
+    const int64_t offset = BlockBegin(block);
     std::vector<std::byte> bytes(
-        static_cast<size_t>(std::min(kBlockBytes, written_bytes_ - offset)));
+        static_cast<size_t>(std::min(BlockSize(block), written_bytes_ - offset)));
     TCIAFS_ASSIGN(const size_t got, fetch_->cache.disk().Read(fd_.get(), offset, bytes));
     if (got != bytes.size() || Xxh3(bytes) != checksums_[i])
       return Fail(Errc::kInternal, sop_.text() + ": the disk lost what was written");

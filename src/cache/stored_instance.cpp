@@ -72,8 +72,8 @@ Status StoredInstance::CheckFileSize() {
 }
 
 Status StoredInstance::CheckBlocks(int64_t begin, int64_t end) {
-  const auto first = static_cast<size_t>(begin / kBlockBytes);
-  const auto last = static_cast<size_t>((end - 1) / kBlockBytes);
+  const auto first = static_cast<size_t>(BlockAt(begin));
+  const auto last = static_cast<size_t>(BlockAt(end - 1));
   for (size_t block = first; block <= last; ++block) {
     {
       MutexLock lock(mutex_);
@@ -95,8 +95,9 @@ Status StoredInstance::CheckBlocks(int64_t begin, int64_t end) {
 
 // A block that cannot be read is as good as a bad one: what matters is that it is fetched again.
 Status StoredInstance::CheckBlock(size_t block) {
-  const int64_t offset = static_cast<int64_t>(block) * kBlockBytes;
-  const auto size = static_cast<size_t>(std::min(kBlockBytes, size_bytes_ - offset));
+  const int64_t offset = BlockBegin(static_cast<int64_t>(block));
+  const auto size =
+      static_cast<size_t>(std::min(BlockSize(static_cast<int64_t>(block)), size_bytes_ - offset));
   const auto buffer = std::make_unique_for_overwrite<std::byte[]>(size);
   const std::span<std::byte> bytes(buffer.get(), size);
   const auto got = cache_.disk().Read(fd_.get(), offset, bytes);

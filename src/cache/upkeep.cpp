@@ -84,9 +84,10 @@ Status DiskBlockCache::CheckFile(const SeriesState& series, const source::SopUid
   Md5 md5;
   for (size_t block = 0; block < entry->checksums.size(); ++block) {
     if (stop.stop_requested()) return Fail(Errc::kCancelled, "interrupted");
-    const int64_t offset = static_cast<int64_t>(block) * kBlockBytes;
+    const auto number = static_cast<int64_t>(block);
+    const int64_t offset = BlockBegin(number);
     const std::span<std::byte> bytes(
-        buffer.get(), static_cast<size_t>(std::min(kBlockBytes, *size_bytes - offset)));
+        buffer.get(), static_cast<size_t>(std::min(BlockSize(number), *size_bytes - offset)));
     const std::string name = "block " + std::to_string(block);
     const auto got = disk_->Read(fd->get(), offset, bytes);
     if (!got) return corrupt(name + ": " + got.error().message);

@@ -74,11 +74,16 @@ void Invalidator::StoreEnd(const vfs::Invalidation& invalidation) {
   const int64_t page_begin = (size_bytes - 1) / kPageBytes * kPageBytes;
   const auto range = invalidation.grown->Read(page_begin, size_bytes - page_begin);
   if (!range || range->size_bytes != size_bytes - page_begin) return;  // the reader will hear of it
-  fuse_bufvec bytes = FUSE_BUFVEC_INIT(static_cast<size_t>(range->size_bytes));
+  StorePages(session_, invalidation.node, page_begin, *range);
+}
+
+int StorePages(fuse_session* session, vfs::NodeId node, int64_t offset,
+               const cache::FileRange& range) {
+  fuse_bufvec bytes = FUSE_BUFVEC_INIT(static_cast<size_t>(range.size_bytes));
   bytes.buf[0].flags = static_cast<fuse_buf_flags>(FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK);
-  bytes.buf[0].fd = range->fd;
-  bytes.buf[0].pos = range->offset;
-  fuse_lowlevel_notify_store(session_, invalidation.node, page_begin, &bytes, FUSE_BUF_NO_SPLICE);
+  bytes.buf[0].fd = range.fd;
+  bytes.buf[0].pos = range.offset;
+  return fuse_lowlevel_notify_store(session, node, offset, &bytes, FUSE_BUF_NO_SPLICE);
 }
 
 }  // namespace tciafs::fuse

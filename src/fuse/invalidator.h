@@ -17,6 +17,10 @@
 
 namespace tciafs::fuse {
 
+// Gives the kernel bytes of a node. 0, or -errno.
+int StorePages(fuse_session* session, vfs::NodeId node, int64_t offset,
+               const cache::FileRange& range);
+
 class Invalidator {
  public:
   explicit Invalidator(fuse_session* session);

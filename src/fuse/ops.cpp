@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "fuse/errno.h"
+#include "fuse/invalidator.h"
 #include "tciafs/util/log.h"
 
 namespace tciafs::fuse {
@@ -277,6 +278,15 @@ void ReleaseDir(fuse_req_t request, fuse_ino_t, fuse_file_info* file) {
   fuse_reply_err(request, 0);
 }
 
+// What nearly every program reads first is in the kernel before the file is open, and spares a
+// request. To come from inside a request a notification must not wait for another one: here nobody
+// has had the instance open, so nobody waits for a page of it.
+bool GiveHead(Dispatcher& dispatcher, fuse_ino_t node, vfs::HandleId handle) {
+  const auto head = dispatcher.filesystem.Head(handle);
+  return head && head->range.size_bytes > 0 &&
+         StorePages(dispatcher.session, node, 0, head->range) == 0;
+}
+
 // Which way the kernel reads: asking us, or a cache file by itself.
 void AnswerOpen(Dispatcher& dispatcher, fuse_req_t waiting, fuse_ino_t node, fuse_file_info opened,
                 const vfs::OpenReply& reply) {
@@ -285,7 +295,10 @@ void AnswerOpen(Dispatcher& dispatcher, fuse_req_t waiting, fuse_ino_t node, fus
   opened.noflush = 1;  // nothing is ever dirty
   const int backing_id = dispatcher.passthrough.Enter(
       waiting, node, [&] { return dispatcher.filesystem.Backing(reply.handle); });
-  if (backing_id != 0) SetBacking(backing_id, opened);
+  if (backing_id != 0)
+    SetBacking(backing_id, opened);
+  else if (reply.first && GiveHead(dispatcher, node, reply.handle))
+    opened.keep_cache = 1;
   if (fuse_reply_open(waiting, &opened) == 0) return;
   dispatcher.passthrough.Leave(nullptr, node);
   dispatcher.filesystem.Release(reply.handle);

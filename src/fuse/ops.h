@@ -22,6 +22,7 @@ struct Dispatcher {
         ask_opendir(options.ask_open == AskOpen::kAll),
         ask_open(options.ask_open != AskOpen::kNone) {}
   vfs::Filesystem& filesystem;
+  fuse_session* session = nullptr;  // set before the first request
   Passthrough passthrough;
   // Both settled when the kernel has told what it can do without.
   bool ask_opendir;

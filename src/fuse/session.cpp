@@ -115,6 +115,7 @@ Result<std::unique_ptr<Session>> Session::Mount(const SessionOptions& options,
   state->session =
       fuse_session_new(&args, &Operations(), sizeof(fuse_lowlevel_ops), &state->dispatcher);
   fuse_opt_free_args(&args);
+  state->dispatcher.session = state->session;
   if (state->session == nullptr)
     return Fail(Errc::kInvalidArgument, "the mount options are not understood: " + LastWords());
   if (fuse_session_mount(state->session, options.mountpoint.c_str()) != 0) {

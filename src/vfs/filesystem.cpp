@@ -107,6 +107,10 @@ class ArchiveFilesystem final : public Filesystem {
     if (IsVirtual(handle)) return Fail(Errc::kUnsupported, "no file of the cache");
     return FileHandleBacking(*context_, handle);
   }
+  Result<ReadReply> Head(HandleId handle) override {
+    if (IsVirtual(handle)) return Fail(Errc::kUnsupported, "no instance");
+    return FileHandleHead(context_, handle);
+  }
 
   Result<std::string> GetXattr(NodeId node, std::string_view name) override {
     return GetNodeXattr(*context_, node, name);

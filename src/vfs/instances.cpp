@@ -207,6 +207,7 @@ void OpenFile(const ContextRef& context, NodeId node, bool for_writing, Asker as
                const FilePtr grown = installed.grown ? settled.file : nullptr;
                OpenReply reply;
                reply.keep_cache = installed.keep_pages;
+               reply.first = installed.first;
                reply.handle =
                    alive->files.Add(std::make_shared<FileHandle>(node, std::move(settled.file)));
                if (!installed.size_corrected && !installed.replaced && !installed.grown)
@@ -240,6 +241,15 @@ Result<BackingReply> FileHandleBacking(Context& context, HandleId handle) {
   FilePtr file = opened->file();
   TCIAFS_ASSIGN(const int fd, file->WholeFile(kVerifiedAtOpenBytesMax));
   return BackingReply{fd, std::move(file)};
+}
+
+Result<ReadReply> FileHandleHead(const ContextRef& context, HandleId handle) {
+  const auto opened = context->files.Find(handle);
+  if (opened == nullptr) return Fail(Errc::kInvalidArgument, "no such handle");
+  FilePtr file = opened->file();
+  TCIAFS_ASSIGN(const auto range, ReadRange(*file, 0, cache::kInstanceHeadBytes));
+  if (range.size_bytes == file->size_bytes()) FollowReader(context, opened->node);
+  return ReadReply{range, std::move(file)};
 }
 
 Result<AttributesReply> FileHandleAttributes(Context& context, NodeId node, HandleId handle) {

@@ -25,6 +25,7 @@ void ReadFile(const ContextRef& context, NodeId node, HandleId handle, int64_t o
               int64_t size_bytes, Asker asker, Callback<ReadReply> done);
 void ReleaseFile(Context& context, HandleId handle);
 Result<BackingReply> FileHandleBacking(Context& context, HandleId handle);
+Result<ReadReply> FileHandleHead(const ContextRef& context, HandleId handle);
 // Exact, and at once.
 Result<AttributesReply> FileHandleAttributes(Context& context, NodeId node, HandleId handle);
 

@@ -248,6 +248,7 @@ std::optional<Installed> NodeTable::Install(NodeId id, const Content& content,
     installed.keep_pages = SameContent(node->content, content);
     installed.replaced = !installed.keep_pages;
   }
+  installed.first = node->content.size_bytes < 0 && node->told_bytes == content.size_bytes;
   installed.size_corrected = node->told_bytes >= 0 && node->told_bytes != content.size_bytes;
   installed.grown = node->believed_bytes >= 0 && node->believed_bytes < content.size_bytes;
   if (!files_are_opened_ && installed.size_corrected) node->misled = true;

@@ -85,6 +85,7 @@ struct Entered {
 
 struct Installed {
   bool parted = false;          // not installed: handles of another content are open
+  bool first = false;           // never opened before, and the kernel knows its size
   bool keep_pages = false;      // the content is that of the last open
   bool replaced = false;        // another content was open before
   bool size_corrected = false;  // the kernel was told another size as the truth

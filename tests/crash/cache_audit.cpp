@@ -96,8 +96,9 @@ class Audit {
     if (static_cast<int64_t>(bytes.size()) != instance.size_bytes)
       return Problem("{}: {} bytes, {} recorded", path, bytes.size(), instance.size_bytes);
     for (size_t block = 0; block < instance.checksums.size(); ++block) {
-      const std::string_view part =
-          std::string_view(bytes).substr(block * kBlockBytes, kBlockBytes);
+      const auto number = static_cast<int64_t>(block);
+      const std::string_view part = std::string_view(bytes).substr(
+          static_cast<size_t>(BlockBegin(number)), static_cast<size_t>(BlockSize(number)));
       if (Xxh3(AsBytes(part)) != instance.checksums[block])
         Problem("{}: block {} has another checksum", path, block);
     }

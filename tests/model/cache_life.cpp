@@ -42,7 +42,7 @@ void CacheWorld::Damage(int series, const std::string& sop, int how) {
       const char byte = static_cast<char>(file.get() ^ 1 << how % 8);
       file.seekp(offset);
       file.put(byte);
-      instance.damaged_block = offset / cache::kBlockBytes;
+      instance.damaged_block = cache::BlockAt(offset);
       return;
     }
     case 2:

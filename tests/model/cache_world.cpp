@@ -462,8 +462,8 @@ void CacheWorld::CheckRead(Held& held, int64_t offset, int64_t size_bytes) {
   const int64_t end = std::min(begin + size_bytes, size);
   const auto range = held.file->Read(offset, size_bytes);
   const int64_t block = held.damaged_block;
-  const bool damaged = block >= 0 && begin < end && begin / cache::kBlockBytes <= block &&
-                       (end - 1) / cache::kBlockBytes >= block;
+  const bool damaged = block >= 0 && begin < end && cache::BlockAt(begin) <= block &&
+                       cache::BlockAt(end - 1) >= block;
   const std::string name = held.sop + " of series " + std::to_string(held.series);
   if (!range) {
     Expect(range.error().code == Errc::kCorrupt, name + ": " + range.error().message);

@@ -3,6 +3,7 @@
 """Every byte that comes out of a mount is the archive's."""
 
 import concurrent.futures
+import json
 import os
 
 import harness
@@ -73,6 +74,25 @@ def collection_id(name):
     """The archive's id behind a directory name."""
     import urllib.parse
     return urllib.parse.unquote(name)
+
+    def test_the_head_of_an_instance_comes_with_its_opening(self):
+        archive = self.archive("--synthetic", "A:patients=1,series=2,images=4,size=256x256")
+        mount = self.mount(archive)
+        content = {}
+        for path in harness.walk_files(mount.path):
+            with open(mount / path, "rb") as file:
+                content[path] = file.read()
+        self.assertEqual(len(content), 8)
+        mount.unmount()
+        mount = self.mount(archive, options=["--offline", "--ask-open", "files"])
+        for path, whole in content.items():  # buffered as much as pydicom does
+            with open(mount / path, "rb", buffering=8192) as file:
+                self.assertEqual(file.read(4096), whole[:4096], path)
+        with open(mount / ".tcia/status.json", encoding="utf-8") as file:
+            self.assertEqual(json.load(file)["cache"]["reads"], 0, "no request to read was needed")
+        for path, whole in content.items():
+            with open(mount / path, "rb") as file:
+                self.assertEqual(file.read(), whole, path)
 
 
 if __name__ == "__main__":

@@ -129,11 +129,12 @@ class Errnos(harness.MountCase):
     def test_e1_estale(self):
         """E1: ESTALE: the object changed under an open file.
 
-        And the bytes it was opened with are lost: an open file keeps them as long as it can. (Passed
-        through, they are verified when it is opened, and damage comes too late to be found.)
+        And the bytes it was opened with are lost: an open file keeps them as long as it can. (Its
+        head the kernel has already; passed through, all are verified when it is opened, and damage
+        comes too late to be found.)
         """
         options = ["--metadata-ttl", "1s", "--passthrough", "off"]
-        server = self.archive("--synthetic", f"A:{SMALL}")
+        server = self.archive("--synthetic", "A:patients=1,series=1,images=3,size=256x256")
         mount = self.mount(server, options=options)
         paths = sorted(server.truth("A"))
         for path in paths:
@@ -146,14 +147,14 @@ class Errnos(harness.MountCase):
         new = server.truth("A")
         harness.wait_for(lambda: harness.outcome_of_reading(mount / paths[1]) == new[paths[1]][0],
                          "the series is known to be replaced")
-        self.assertEqual(harness.failure_of(os.pread, file, 4096, 0), "ESTALE")
+        self.assertEqual(harness.failure_of(os.pread, file, 4096, 50_000), "ESTALE")
         self.assertEqual(harness.md5_of(mount / paths[0]), new[paths[0]][0])
 
     def damage(self, name):
         for directory, _, names in os.walk(os.path.join(self.cache, "images")):
             if name in names:
                 with open(os.path.join(directory, name), "r+b") as file:
-                    file.seek(2000)
+                    file.seek(50_000)
                     file.write(b"\0damaged\0")
                 return
         self.fail(f"{name} is not in the cache")

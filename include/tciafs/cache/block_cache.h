@@ -44,6 +44,9 @@ struct SeriesKey {
   friend auto operator<=>(const SeriesKey&, const SeriesKey&) = default;
 };
 
+// Of an instance, what programs look at that want to know what it is; checked by itself.
+inline constexpr int64_t kInstanceHeadBytes = int64_t{16} << 10;
+
 // Bytes of an instance as a range of a file; the fd stays valid while the InstanceFile lives.
 struct FileRange {
   int fd = -1;

@@ -27,8 +27,20 @@ struct CacheOptions {
 };
 
 inline constexpr int64_t kCapBytesMin = int64_t{16} << 20;
-// What the kernel reads at a time: of an instance whose head alone is read, no more is checked.
+// The first block of an instance is small: what is read where the head alone is wanted. Each of the
+// others is what the kernel reads at a time, and begins where it goes on after the head.
+inline constexpr int64_t kHeadBlockBytes = kInstanceHeadBytes;
 inline constexpr int64_t kBlockBytes = int64_t{128} << 10;
+constexpr int64_t BlockAt(int64_t offset) {
+  return offset < kHeadBlockBytes ? 0 : 1 + (offset - kHeadBlockBytes) / kBlockBytes;
+}
+constexpr int64_t BlockBegin(int64_t block) {
+  return block == 0 ? 0 : kHeadBlockBytes + (block - 1) * kBlockBytes;
+}
+constexpr int64_t BlockSize(int64_t block) { return block == 0 ? kHeadBlockBytes : kBlockBytes; }
+constexpr int64_t BlockCount(int64_t size_bytes) {
+  return size_bytes == 0 ? 0 : BlockAt(size_bytes - 1) + 1;
+}
 inline constexpr int kFormatVersion = 1;
 
 // Errors: kBusy (another process owns it; the message names it), kPermission / kNoSpace / kInternal

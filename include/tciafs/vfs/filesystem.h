@@ -77,6 +77,8 @@ struct EntryReply {
 struct OpenReply {
   HandleId handle = 0;
   bool keep_cache = false;  // pages (or directory entries) of an earlier open are still good
+  // The kernel knows the size and cannot have, or wait for, any page: it may be given the head.
+  bool first = false;
   bool cache_directory = false;
 };
 
@@ -201,6 +203,9 @@ class Filesystem {
   // one node have the same bytes, so one file serves them all. kUnsupported where every read must
   // be asked for, kCorrupt where the bytes have just proved damaged (a Read fetches them again).
   virtual Result<BackingReply> Backing(HandleId handle) = 0;
+  // The first bytes behind an open handle, to be handed to a kernel that has not asked for them
+  // yet, at most cache::kInstanceHeadBytes. At once; on failure a Read is to tell what is wrong.
+  virtual Result<ReadReply> Head(HandleId handle) = 0;
 
   virtual Result<std::string> GetXattr(NodeId node, std::string_view name) = 0;
   virtual Result<std::vector<std::string>> ListXattr(NodeId node) = 0;

@@ -172,5 +172,17 @@ TEST_F(JournalTest, EndsAtATornRecord) {
   EXPECT_TRUE(Journal::Replay(*disk_, path_, std::string(16, 'x'))->empty()) << "not its series";
 }
 
+TEST(Blocks, FollowEachOther) {
+  static_assert(BlockCount(0) == 0 && BlockCount(1) == 1 && BlockBegin(0) == 0);
+  static_assert(BlockCount(kHeadBlockBytes) == 1 && BlockCount(kHeadBlockBytes + 1) == 2);
+  for (int64_t block = 0; block < 5; ++block) {
+    const int64_t end = BlockBegin(block) + BlockSize(block);
+    EXPECT_EQ(BlockBegin(block + 1), end);
+    EXPECT_EQ(BlockAt(BlockBegin(block)), block);
+    EXPECT_EQ(BlockAt(end - 1), block);
+    EXPECT_EQ(BlockCount(end), block + 1);
+  }
+}
+
 }  // namespace
 }  // namespace tciafs::cache

@@ -161,12 +161,13 @@ TEST_F(CacheRecovery, AKillAtAnyMomentLosesNothingPublished) {
 TEST_F(CacheRecovery, ADamagedBlockIsAMissAndTheRestStays) {
   ASSERT_TRUE(Fill("s", 2, 3 * kMiB));
   cache_.reset();
-  FlipByte(DataFile("s", "1.1"), 2 * kMiB + 99);
+  const int64_t block_begin = BlockBegin(BlockAt(2 * kMiB));
+  FlipByte(DataFile("s", "1.1"), block_begin + 99);
   Reopen();
   auto file = Open("s", "1.1");
   ASSERT_TRUE(file);
-  EXPECT_TRUE((*file)->Read(0, 2 * kMiB)) << "these blocks are intact";
-  EXPECT_EQ((*file)->Read(2 * kMiB, 1).error().code, Errc::kCorrupt);
+  EXPECT_TRUE((*file)->Read(0, block_begin)) << "these blocks are intact";
+  EXPECT_EQ((*file)->Read(block_begin, 1).error().code, Errc::kCorrupt);
   EXPECT_EQ((*file)->Read(0, 1).error().code, Errc::kCorrupt) << "withdrawn as a whole";
   EXPECT_EQ(Open("s", "1.1").error().code, Errc::kNotFound);
   EXPECT_FALSE(cache_->Verified(Key("s"), Version()));
@@ -178,6 +179,17 @@ TEST_F(CacheRecovery, ADamagedBlockIsAMissAndTheRestStays) {
   ExpectBytes(**Open("s", "1.1"), "s", "1.1");
   file->reset();
   ExpectAccountsRight();
+}
+
+TEST_F(CacheRecovery, OfAnInstanceWhoseHeadIsReadNoMoreIsChecked) {
+  ASSERT_TRUE(Fill("s", 1, kMiB));
+  cache_.reset();
+  FlipByte(DataFile("s", "1.1"), kInstanceHeadBytes);
+  Reopen();
+  const auto file = Open("s", "1.1");
+  ASSERT_TRUE(file);
+  EXPECT_TRUE((*file)->Read(0, kInstanceHeadBytes));
+  EXPECT_EQ((*file)->Read(kInstanceHeadBytes, 1).error().code, Errc::kCorrupt);
 }
 
 TEST_F(CacheRecovery, ABlockIsCheckedOncePerRun) {

@@ -472,5 +472,29 @@ TEST_F(InstancesTest, TheRecordOfASeriesIsReadOnceWhileItIsTheSame) {
   EXPECT_EQ(catalog.records_read, before + 2);
 }
 
+TEST_F(InstancesTest, TheHeadGoesAheadAtTheFirstOpeningOnly) {
+  const std::string bytes(cache::kInstanceHeadBytes + 5, 'h');
+  AddInstance("1.2.3.4", static_cast<int64_t>(bytes.size()));
+  const auto file = SetBytes("1.2.3.4", bytes);
+  const auto node = LookupInstance("1.2.3.4");
+  const auto opened = Open(node);
+  EXPECT_TRUE(opened.first);
+  const auto head = fs->Head(opened.handle);
+  ASSERT_TRUE(head);
+  EXPECT_EQ(BytesOf(*head), bytes.substr(0, cache::kInstanceHeadBytes));
+  EXPECT_FALSE(Open(node).first) << "others may wait for its pages";
+  fs->Release(opened.handle);
+  EXPECT_FALSE(fs->Head(opened.handle)) << "no such handle";
+}
+
+TEST_F(InstancesTest, NoHeadGoesAheadOfASizeThatTheKernelDoesNotKnow) {
+  AddInstance("1.2.3.4");     // a guess
+  AddInstance("1.2.3.5", 4);  // wrong
+  for (const char* one : {"1.2.3.4", "1.2.3.5"}) {
+    SetBytes(one, "bytes");
+    EXPECT_FALSE(Open(LookupInstance(one)).first) << one;
+  }
+}
+
 }  // namespace
 }  // namespace tciafs::testing
