@@ -86,6 +86,7 @@ Status SeriesPlanner::AddSeries(const ObjectPath& path) {
     return Fail(Errc::kInternal, path.Text() + ": its server is not configured");
   auto record = mounted_.catalog.Series(path);
   if (!record) return Fail(record.error().Within(path.Text()));
+  if (record->version.image_count == 0) return {};  // it holds nothing
   PlannedSeries planned{path, {{scopes_[path.server], path.series}, record->version}, false};
   if (!keys_.insert(planned.plan.key).second) return {};
   planned.here = mounted_.cache.Verified(planned.plan.key, planned.plan.version);

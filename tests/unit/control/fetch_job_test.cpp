@@ -63,7 +63,8 @@ class FetchRequests : public ::testing::Test {
   }
 
   // Of 2 images with 100 bytes each.
-  void AddSeries(const std::string& study, const std::string& uid, int64_t total_bytes = 200) {
+  void AddSeries(const std::string& study, const std::string& uid, int64_t total_bytes = 200,
+                 int64_t images = 2) {
     catalog::ObjectPath at;
     source::SeriesRecord record;
     const std::string names[] = {"Lung", "P1", study, uid};
@@ -73,7 +74,7 @@ class FetchRequests : public ::testing::Test {
     }
     catalog_.Add(at, {uid + ".1.dcm", 0, 0, -1});
     record.series = at.series;
-    record.version = {"2020-01-01", 2, total_bytes};
+    record.version = {"2020-01-01", images, total_bytes};
     catalog_.SetSeries(at, record);
   }
   static cache::SeriesKey Key(const std::string& uid) {
@@ -255,6 +256,13 @@ TEST_F(FetchRequests, SeriesOfUnknownSizeAreCounted) {
   AddSeries("1.1", "1.1.1", -1);
   ASSERT_TRUE(Request("fetch path=/Lung"));
   EXPECT_THAT(listener_.lines[1], HasSubstr("bytes=0 of_unknown_size=1"));
+}
+
+TEST_F(FetchRequests, ASeriesWithoutImagesIsPassedOver) {
+  AddSeries("1.1", "1.1.1", 0, 0);
+  AddSeries("1.1", "1.1.2");
+  ASSERT_TRUE(Request("fetch path=/Lung"));
+  EXPECT_THAT(served_, ElementsAre("1.1.2"));
 }
 
 TEST_F(FetchRequests, WrongPathsAreTold) {
