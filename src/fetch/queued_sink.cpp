@@ -12,7 +12,7 @@
 namespace tciafs::fetch {
 namespace {
 
-Status Closed() { return Fail(Errc::kCancelled, "the download has ended"); }
+Status Ended() { return Fail(Errc::kCancelled, "the download has ended"); }
 
 }  // namespace
 
@@ -74,7 +74,7 @@ Status QueuedSink::PushFilled() {
 
 Status QueuedSink::Push(Event event) {
   const Gate::Pass pass(core_->gate);
-  if (!pass) return Closed();
+  if (!pass) return Ended();
   const bool done = event.kind == Event::Kind::kDone;
   {
     MutexLock lock(mutex_);
