@@ -203,6 +203,7 @@ class Fetch(Fetching):
         for line in fetching.stdout:
             if line.startswith(f"done  /{self.series[2]} "):
                 break
+        harness.wait_for(lambda: self.server.hits() == 1, "the last one is asked for")
         fetching.send_signal(signal.SIGINT)
         outcome = self.outcome_of(fetching)
         self.assertEqual(outcome.returncode, 130)
