@@ -372,6 +372,7 @@ Usage DiskBlockCache::usage() const {
   usage.used_bytes = space_.files_bytes() + index_bytes;
   usage.reserved_bytes = space_.reserved_bytes();
   usage.degraded = degraded_;
+  usage.evictions = evictions_;
   if (disk) {
     usage.free_floor_bytes = space_.FloorBytes(*disk);
     usage.disk_free_bytes = disk->free_bytes;

@@ -202,6 +202,7 @@ class DiskBlockCache final : public BlockCache {
   uint64_t drops_ TCIAFS_GUARDED_BY(mutex_) = 0;          // of series from memory
   std::set<SeriesId> pruning_ TCIAFS_GUARDED_BY(mutex_);  // being forgotten by the index
   int64_t known_ TCIAFS_GUARDED_BY(mutex_) = 0;           // instance records in the index
+  int64_t evictions_ TCIAFS_GUARDED_BY(mutex_) = 0;
   int wipes_ TCIAFS_GUARDED_BY(mutex_) = 0;               // under way
   mutable bool index_damaged_ TCIAFS_GUARDED_BY(mutex_) = false;
   int64_t last_use_ms_ TCIAFS_GUARDED_BY(mutex_) = 0;

@@ -127,8 +127,11 @@ Status DiskBlockCache::MakeRoom(int64_t bytes, Room room) {
 Status DiskBlockCache::WipeAll(const std::vector<SeriesRef>& victims) {
   for (size_t i = 0; i < victims.size(); ++i) {
     Status status = Wipe(victims[i], Remember::kKnown);
-    if (status) continue;
     MutexLock lock(mutex_);
+    if (status) {
+      ++evictions_;
+      continue;
+    }
     TouchLocked(victims[i]);  // another one is tried first the next time
     for (size_t left = i + 1; left < victims.size(); ++left) UnmarkWipingLocked(*victims[left]);
     return Fail(Errc::kInternal, "cannot evict: " + status.error().message);

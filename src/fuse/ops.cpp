@@ -10,6 +10,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <optional>
 #include <vector>
 
 #include "fuse/errno.h"
@@ -18,6 +19,8 @@
 
 namespace tciafs::fuse {
 namespace {
+
+using vfs::Operation;
 
 Dispatcher& Of(fuse_req_t request) { return *static_cast<Dispatcher*>(fuse_req_userdata(request)); }
 
@@ -49,8 +52,12 @@ fuse_entry_param ToEntry(const vfs::EntryReply& reply) {
   return entry;
 }
 
+void Note(fuse_req_t request, Operation operation, std::optional<Errc> failure = std::nullopt) {
+  Of(request).filesystem.operations().Note(operation, failure);
+}
+
 // Failures that point at the archive or at this machine, not at the caller, are worth a line.
-void LogFailure(const char* operation, fuse_ino_t node, const Error& error) {
+void LogFailure(Operation operation, fuse_ino_t node, const Error& error) {
   switch (error.code) {
     case Errc::kTimedOut:
     case Errc::kUnavailable:
@@ -59,22 +66,24 @@ void LogFailure(const char* operation, fuse_ino_t node, const Error& error) {
     case Errc::kNoSpace:
     case Errc::kInternal:
     case Errc::kUnauthenticated:
-      LogWarning("{} of node {}: {} ({})", operation, node, error.message, ErrcName(error.code));
+      LogWarning("{} of node {}: {} ({})", vfs::OperationName(operation), node, error.message,
+                 ErrcName(error.code));
       return;
     default:
-      LogDebug("{} of node {}: {} ({})", operation, node, error.message, ErrcName(error.code));
+      LogDebug("{} of node {}: {} ({})", vfs::OperationName(operation), node, error.message,
+               ErrcName(error.code));
   }
 }
 
 // Runs the body of an operation; the only place that catches, since C calls us.
 template <typename Body, typename OnFailure>
-void Catching(const char* operation, fuse_ino_t node, Body&& body, OnFailure&& on_failure) {
+void Catching(Operation operation, fuse_ino_t node, Body&& body, OnFailure&& on_failure) {
   try {
     body();
   } catch (const std::bad_alloc&) {
     on_failure(ENOMEM);
   } catch (const std::exception& failure) {
-    LogError("{} of node {}: {}", operation, node, failure.what());
+    LogError("{} of node {}: {}", vfs::OperationName(operation), node, failure.what());
     on_failure(EIO);
   }
 }
@@ -83,7 +92,7 @@ void Catching(const char* operation, fuse_ino_t node, Body&& body, OnFailure&& o
 // the end of the session may answer it at any moment, which frees the request: `body` gets all it
 // needs and does not touch the request itself.
 template <typename Body>
-void Serve(const char* operation, fuse_req_t request, fuse_ino_t node, Body&& body) {
+void Serve(Operation operation, fuse_req_t request, fuse_ino_t node, Body&& body) {
   Dispatcher& dispatcher = Of(request);
   std::shared_ptr<Pending> pending;
   Catching(
@@ -100,7 +109,7 @@ void Serve(const char* operation, fuse_req_t request, fuse_ino_t node, Body&& bo
 
 // An operation that always has its answer at hand; `body` must answer last.
 template <typename Body>
-void ServeAtOnce(const char* operation, fuse_req_t request, fuse_ino_t node, Body&& body) {
+void ServeAtOnce(Operation operation, fuse_req_t request, fuse_ino_t node, Body&& body) {
   Catching(operation, node, body,
            [request](int error_number) { fuse_reply_err(request, error_number); });
 }
@@ -108,16 +117,21 @@ void ServeAtOnce(const char* operation, fuse_req_t request, fuse_ino_t node, Bod
 // The callback of an operation: failure is answered here, success by `answer`, which gets null when
 // an interrupt answered before it. Does nothing once the session is being taken down.
 template <typename T, typename Answer>
-Callback<T> Answering(const Gate& gate, const char* operation, fuse_ino_t node,
+Callback<T> Answering(Dispatcher& dispatcher, Operation operation, fuse_ino_t node,
                       std::shared_ptr<Pending> pending, Answer answer) {
-  return gate.Guard([operation, node, pending = std::move(pending), answer](Result<T> result) {
-    if (!result) {
-      LogFailure(operation, node, result.error());
-      pending->Fail(ToErrno(result.error().code));
-      return;
-    }
-    answer(pending->Claim(), *result);
-  });
+  vfs::OperationCounters& counters = dispatcher.filesystem.operations();
+  return dispatcher.gate.Guard(
+      [&counters, operation, node, pending = std::move(pending), answer](Result<T> result) {
+        if (!result) {
+          counters.Note(operation, result.error().code);
+          LogFailure(operation, node, result.error());
+          pending->Fail(ToErrno(result.error().code));
+          return;
+        }
+        fuse_req_t const waiting = pending->Claim();
+        counters.Note(operation, waiting ? std::nullopt : std::optional(Errc::kCancelled));
+        answer(waiting, *result);
+      });
 }
 
 void Init(void* user_data, fuse_conn_info* connection) {
@@ -150,11 +164,11 @@ void Init(void* user_data, fuse_conn_info* connection) {
 }
 
 void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
-  Serve("lookup", request, parent, [&](Dispatcher& dispatcher, auto& pending) {
+  Serve(Operation::kLookup, request, parent, [&](Dispatcher& dispatcher, auto& pending) {
     vfs::Filesystem& filesystem = dispatcher.filesystem;
     filesystem.Lookup(
         parent, name, pending->asker(),
-        Answering<vfs::EntryReply>(dispatcher.gate, "lookup", parent, pending,
+        Answering<vfs::EntryReply>(dispatcher, Operation::kLookup, parent, pending,
                                    [&filesystem](fuse_req_t waiting, const vfs::EntryReply& reply) {
                                      const fuse_entry_param entry = ToEntry(reply);
                                      const bool delivered = waiting != nullptr &&
@@ -167,6 +181,7 @@ void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
 
 void Forget(fuse_req_t request, fuse_ino_t node, uint64_t lookups) {
   vfs::Filesystem& filesystem = Of(request).filesystem;
+  Note(request, Operation::kForget);
   fuse_reply_none(request);
   filesystem.Forget(node, lookups);
 }
@@ -174,16 +189,17 @@ void Forget(fuse_req_t request, fuse_ino_t node, uint64_t lookups) {
 void ForgetMulti(fuse_req_t request, size_t count, fuse_forget_data* forgets) {
   vfs::Filesystem& filesystem = Of(request).filesystem;
   for (size_t i = 0; i < count; ++i) filesystem.Forget(forgets[i].ino, forgets[i].nlookup);
+  Note(request, Operation::kForget);
   fuse_reply_none(request);
 }
 
 void GetAttr(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
   const vfs::HandleId handle = file != nullptr ? file->fh : 0;
-  Serve("getattr", request, node, [&](Dispatcher& dispatcher, auto& pending) {
+  Serve(Operation::kGetattr, request, node, [&](Dispatcher& dispatcher, auto& pending) {
     vfs::Filesystem& filesystem = dispatcher.filesystem;
     filesystem.GetAttributes(node, handle, pending->asker(),
                              Answering<vfs::AttributesReply>(
-                                 dispatcher.gate, "getattr", node, pending,
+                                 dispatcher, Operation::kGetattr, node, pending,
                                  [](fuse_req_t waiting, const vfs::AttributesReply& reply) {
                                    const struct stat st = ToStat(reply.attributes);
                                    if (waiting != nullptr)
@@ -197,12 +213,12 @@ void OpenDir(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
     fuse_reply_err(request, ENOSYS);
     return;
   }
-  Serve("opendir", request, node, [&](Dispatcher& dispatcher, auto& pending) {
+  Serve(Operation::kOpendir, request, node, [&](Dispatcher& dispatcher, auto& pending) {
     vfs::Filesystem& filesystem = dispatcher.filesystem;
     filesystem.OpenDirectory(
         node, pending->stop_token(),
         Answering<vfs::OpenReply>(
-            dispatcher.gate, "opendir", node, pending,
+            dispatcher, Operation::kOpendir, node, pending,
             [&filesystem, asked = *file](fuse_req_t waiting, const vfs::OpenReply& reply) {
               fuse_file_info opened = asked;
               opened.fh = reply.handle;
@@ -234,8 +250,10 @@ void AnswerDirectory(fuse_req_t request, fuse_ino_t node, size_t size_bytes, off
         used_bytes += needed;
         return true;
       });
+  if (Of(request).ask_opendir)  // else it was counted with what it had to wait for
+    Note(request, Operation::kReaddir, read ? std::nullopt : std::optional(read.error().code));
   if (!read) {
-    LogFailure("readdir", node, read.error());
+    LogFailure(Operation::kReaddir, node, read.error());
     fuse_reply_err(request, ToErrno(read.error().code));
     return;
   }
@@ -245,14 +263,14 @@ void AnswerDirectory(fuse_req_t request, fuse_ino_t node, size_t size_bytes, off
 void ServeDirectory(fuse_req_t request, fuse_ino_t node, size_t size_bytes, off_t offset,
                     vfs::HandleId handle, bool with_attributes) {
   if (Of(request).ask_opendir)
-    return ServeAtOnce("readdir", request, node, [&] {
+    return ServeAtOnce(Operation::kReaddir, request, node, [&] {
       AnswerDirectory(request, node, size_bytes, offset, handle, with_attributes);
     });
-  Serve("readdir", request, node, [&](Dispatcher& dispatcher, auto& pending) {
+  Serve(Operation::kReaddir, request, node, [&](Dispatcher& dispatcher, auto& pending) {
     vfs::Filesystem& filesystem = dispatcher.filesystem;
     filesystem.ResumeDirectory(
         node, static_cast<uint64_t>(offset), pending->stop_token(),
-        Answering<vfs::OpenReply>(dispatcher.gate, "readdir", node, pending,
+        Answering<vfs::OpenReply>(dispatcher, Operation::kReaddir, node, pending,
                                   [&filesystem, node, size_bytes, offset, with_attributes](
                                       fuse_req_t waiting, const vfs::OpenReply& reply) {
                                     if (waiting != nullptr)
@@ -274,6 +292,7 @@ void ReadDirPlus(fuse_req_t request, fuse_ino_t node, size_t size_bytes, off_t o
 }
 
 void ReleaseDir(fuse_req_t request, fuse_ino_t, fuse_file_info* file) {
+  Note(request, Operation::kReleasedir);
   Of(request).filesystem.ReleaseDirectory(file->fh);
   fuse_reply_err(request, 0);
 }
@@ -310,11 +329,11 @@ void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
     return;
   }
   const bool for_writing = (file->flags & O_ACCMODE) != O_RDONLY;
-  Serve("open", request, node, [&](Dispatcher& dispatcher, auto& pending) {
+  Serve(Operation::kOpen, request, node, [&](Dispatcher& dispatcher, auto& pending) {
     dispatcher.filesystem.Open(
         node, for_writing, pending->asker(),
         Answering<vfs::OpenReply>(
-            dispatcher.gate, "open", node, pending,
+            dispatcher, Operation::kOpen, node, pending,
             [&dispatcher, node, asked = *file](fuse_req_t waiting, const vfs::OpenReply& reply) {
               if (waiting != nullptr)
                 AnswerOpen(dispatcher, waiting, node, asked, reply);
@@ -339,10 +358,10 @@ void AnswerRead(fuse_req_t request, const vfs::ReadReply& reply) {
 void Read(fuse_req_t request, fuse_ino_t node, size_t size_bytes, off_t offset,
           fuse_file_info* file) {
   const vfs::HandleId handle = file != nullptr ? file->fh : 0;
-  Serve("read", request, node, [&](Dispatcher& dispatcher, auto& pending) {
+  Serve(Operation::kRead, request, node, [&](Dispatcher& dispatcher, auto& pending) {
     vfs::Filesystem& filesystem = dispatcher.filesystem;
     filesystem.Read(node, handle, offset, static_cast<int64_t>(size_bytes), pending->asker(),
-                    Answering<vfs::ReadReply>(dispatcher.gate, "read", node, pending,
+                    Answering<vfs::ReadReply>(dispatcher, Operation::kRead, node, pending,
                                               [](fuse_req_t waiting, const vfs::ReadReply& reply) {
                                                 if (waiting != nullptr) AnswerRead(waiting, reply);
                                               }));
@@ -351,11 +370,13 @@ void Read(fuse_req_t request, fuse_ino_t node, size_t size_bytes, off_t offset,
 
 void Release(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
   Of(request).passthrough.Leave(request, node);
+  Note(request, Operation::kRelease);
   Of(request).filesystem.Release(file->fh);
   fuse_reply_err(request, 0);
 }
 
 void StatFs(fuse_req_t request, fuse_ino_t) {
+  Note(request, Operation::kStatfs);
   const vfs::SpaceReply space = Of(request).filesystem.Space();
   struct statvfs st {};
   st.f_bsize = static_cast<unsigned long>(space.block_bytes);
@@ -379,8 +400,9 @@ void AnswerXattr(fuse_req_t request, std::string_view bytes, size_t size_bytes) 
 }
 
 void GetXattr(fuse_req_t request, fuse_ino_t node, const char* name, size_t size_bytes) {
-  ServeAtOnce("getxattr", request, node, [&] {
+  ServeAtOnce(Operation::kGetxattr, request, node, [&] {
     const auto value = Of(request).filesystem.GetXattr(node, name);
+    Note(request, Operation::kGetxattr, value ? std::nullopt : std::optional(value.error().code));
     if (!value)
       fuse_reply_err(request, ToErrno(value.error().code));
     else
@@ -389,8 +411,9 @@ void GetXattr(fuse_req_t request, fuse_ino_t node, const char* name, size_t size
 }
 
 void ListXattr(fuse_req_t request, fuse_ino_t node, size_t size_bytes) {
-  ServeAtOnce("listxattr", request, node, [&] {
+  ServeAtOnce(Operation::kListxattr, request, node, [&] {
     const auto names = Of(request).filesystem.ListXattr(node);
+    Note(request, Operation::kListxattr, names ? std::nullopt : std::optional(names.error().code));
     if (!names) {
       fuse_reply_err(request, ToErrno(names.error().code));
       return;

@@ -22,6 +22,7 @@ class GuardedSink final : public SeriesSink {
   Status BeginInstance(const SopUid& sop) override { return Noting(sink_->BeginInstance(sop)); }
   Status Data(ByteView bytes) override {
     guard_->NoteDelivery();
+    guard_->CountImageBytes(bytes.size());
     return Noting(sink_->Data(bytes));
   }
   Status EndInstance() override { return Noting(sink_->EndInstance()); }
@@ -81,25 +82,26 @@ class GuardedSource final : public Source {
 
   void ListCollections(std::stop_token stop,
                        Callback<std::vector<CollectionRecord>> done) override {
-    List(stop, std::move(done), [&](std::stop_token own, auto guarded) {
+    List(RequestKind::kCollections, stop, std::move(done), [&](std::stop_token own, auto guarded) {
       source_->ListCollections(std::move(own), std::move(guarded));
     });
   }
   void ListPatients(const CollectionId& collection, std::stop_token stop,
                     Callback<std::vector<PatientRecord>> done) override {
-    List(stop, std::move(done), [&](std::stop_token own, auto guarded) {
+    List(RequestKind::kPatients, stop, std::move(done), [&](std::stop_token own, auto guarded) {
       source_->ListPatients(collection, std::move(own), std::move(guarded));
     });
   }
   void ListPatientSeries(const CollectionId& collection, const PatientId& patient,
                          std::stop_token stop, Callback<std::vector<SeriesRecord>> done) override {
-    List(stop, std::move(done), [&](std::stop_token own, auto guarded) {
-      source_->ListPatientSeries(collection, patient, std::move(own), std::move(guarded));
-    });
+    List(RequestKind::kPatientSeries, stop, std::move(done),
+         [&](std::stop_token own, auto guarded) {
+           source_->ListPatientSeries(collection, patient, std::move(own), std::move(guarded));
+         });
   }
   void ListInstances(std::vector<SeriesQuery> series, std::stop_token stop,
                      Callback<std::vector<InstanceListing>> done) override {
-    List(stop, std::move(done), [&](std::stop_token own, auto guarded) {
+    List(RequestKind::kInstances, stop, std::move(done), [&](std::stop_token own, auto guarded) {
       source_->ListInstances(std::move(series), std::move(own), std::move(guarded));
     });
   }
@@ -107,21 +109,23 @@ class GuardedSource final : public Source {
                             Callback<void> done) override;
   void StreamSeries(const SeriesQuery& series, std::stop_token stop,
                     std::shared_ptr<SeriesSink> sink) override {
-    Stream(stop, std::move(sink), [&](std::stop_token own, std::shared_ptr<SeriesSink> guarded) {
-      source_->StreamSeries(series, std::move(own), std::move(guarded));
-    });
+    Stream(RequestKind::kSeriesImages, stop, std::move(sink),
+           [&](std::stop_token own, std::shared_ptr<SeriesSink> guarded) {
+             source_->StreamSeries(series, std::move(own), std::move(guarded));
+           });
   }
   void FetchInstance(const SeriesQuery& series, const SopUid& sop, std::stop_token stop,
                      std::shared_ptr<SeriesSink> sink) override {
-    Stream(stop, std::move(sink), [&](std::stop_token own, std::shared_ptr<SeriesSink> guarded) {
-      source_->FetchInstance(series, sop, std::move(own), std::move(guarded));
-    });
+    Stream(RequestKind::kSingleImage, stop, std::move(sink),
+           [&](std::stop_token own, std::shared_ptr<SeriesSink> guarded) {
+             source_->FetchInstance(series, sop, std::move(own), std::move(guarded));
+           });
   }
 
  private:
   template <typename T, typename Start>
-  void List(const std::stop_token& stop, Callback<T> done, Start start) {
-    auto call = guard_->Admit(stop, /*patient=*/false);
+  void List(RequestKind kind, const std::stop_token& stop, Callback<T> done, Start start) {
+    auto call = guard_->Admit(kind, stop, /*patient=*/false);
     if (!call) return done(Fail(std::move(call).error()));
     start((*call)->stop(),
           [guard = guard_, call = *call, done = std::move(done)](Result<T> answer) {
@@ -133,8 +137,9 @@ class GuardedSource final : public Source {
           });
   }
   template <typename Start>
-  void Stream(const std::stop_token& stop, std::shared_ptr<SeriesSink> sink, Start start) {
-    auto call = guard_->Admit(stop, /*patient=*/false);
+  void Stream(RequestKind kind, const std::stop_token& stop, std::shared_ptr<SeriesSink> sink,
+              Start start) {
+    auto call = guard_->Admit(kind, stop, /*patient=*/false);
     if (!call) return sink->Done(Fail(std::move(call).error()));
     start((*call)->stop(), std::make_shared<GuardedSink>(guard_, *call, std::move(sink)));
   }
@@ -146,7 +151,7 @@ class GuardedSource final : public Source {
 // May be silent for minutes before its first byte, and nobody waits for it: it ends by itself.
 void GuardedSource::ListCollectionSeries(const CollectionId& collection, std::stop_token stop,
                                          SeriesBatch batch, Callback<void> done) {
-  auto call = guard_->Admit(stop, /*patient=*/true);
+  auto call = guard_->Admit(RequestKind::kCollectionSeries, stop, /*patient=*/true);
   if (!call) return done(Fail(std::move(call).error()));
   const auto refused = std::make_shared<std::atomic<bool>>(false);
   source_->ListCollectionSeries(

@@ -5,7 +5,29 @@
 #include <algorithm>
 #include <string_view>
 
+#include "tciafs/source/source.h"
+
 namespace tciafs::source {
+
+std::string_view RequestName(RequestKind kind) {
+  switch (kind) {
+    case RequestKind::kCollections:
+      return "collections";
+    case RequestKind::kPatients:
+      return "patients";
+    case RequestKind::kPatientSeries:
+      return "patient_series";
+    case RequestKind::kCollectionSeries:
+      return "collection_series";
+    case RequestKind::kInstances:
+      return "instances";
+    case RequestKind::kSeriesImages:
+      return "series_images";
+    case RequestKind::kSingleImage:
+      return "single_image";
+  }
+  return "unknown";
+}
 namespace {
 
 bool KnownAndDifferent(int64_t a, int64_t b) { return a >= 0 && b >= 0 && a != b; }

@@ -49,9 +49,10 @@ ServerGuard::ServerGuard(std::string server, const GuardOptions& options, Ask as
 
 // ---- calls
 
-Result<ServerGuard::CallPtr> ServerGuard::Admit(const std::stop_token& stop, bool patient) {
+Result<ServerGuard::CallPtr> ServerGuard::Admit(RequestKind kind, const std::stop_token& stop,
+                                                bool patient) {
   bool ask = false;
-  auto call = std::make_shared<GuardedCall>(stop);
+  auto call = std::make_shared<GuardedCall>(kind, stop);
   {
     MutexLock lock(mutex_);
     wanted_ms_ = clock_.MonotonicMs();
@@ -68,18 +69,19 @@ Result<ServerGuard::CallPtr> ServerGuard::Admit(const std::stop_token& stop, boo
   return call;
 }
 
-void ServerGuard::End(const CallPtr& call) {
+void ServerGuard::End(const CallPtr& call, std::optional<Errc> failure) {
+  requests_.Count(static_cast<size_t>(call->kind_), failure);
   MutexLock lock(mutex_);
   calls_.erase(call);
 }
 
 void ServerGuard::Succeed(const CallPtr& call) {
-  End(call);
+  End(call, std::nullopt);
   NoteDelivery();
 }
 
 Error ServerGuard::Fail(const CallPtr& call, Error error, bool ours) {
-  End(call);
+  End(call, error.code);
   if (error.code == Errc::kCancelled && call->refused_) {
     MutexLock lock(mutex_);
     return Refusal();
@@ -296,6 +298,10 @@ Error ServerGuard::Refusal() const {
 }
 
 void ServerGuard::Describe(ServerStatus& status) const {
+  requests_.ForEach([&](size_t kind, std::optional<Errc> failure, int64_t count) {
+    status.requests.push_back({static_cast<RequestKind>(kind), failure, count});
+  });
+  status.image_bytes = image_bytes_.load(std::memory_order_relaxed);
   MutexLock lock(mutex_);
   status.state = state_;
   status.since_unix_ms = since_unix_ms_;

@@ -23,13 +23,15 @@
 #include "tciafs/source/guarded_source.h"
 #include "tciafs/util/gate.h"
 #include "tciafs/util/mutex.h"
+#include "tciafs/util/outcome_counters.h"
 
 namespace tciafs::source {
 
 // One call of the source below. Made by ServerGuard::Admit.
 class GuardedCall {
  public:
-  explicit GuardedCall(const std::stop_token& stop) : link_(stop, Relay{own_}) {}
+  GuardedCall(RequestKind kind, const std::stop_token& stop)
+      : kind_(kind), link_(stop, Relay{own_}) {}
   std::stop_token stop() const { return own_.get_token(); }
 
  private:
@@ -41,6 +43,7 @@ class GuardedCall {
       alive.request_stop();
     }
   };
+  const RequestKind kind_;
   std::stop_source own_;
   std::stop_callback<Relay> link_;
   std::atomic<bool> refused_ = false;  // ended because the server does not answer
@@ -57,7 +60,7 @@ class ServerGuard : public std::enable_shared_from_this<ServerGuard> {
 
   // `patient`: nobody waits for the call, it is not ended with the others. Every call admitted is
   // to be ended.
-  Result<CallPtr> Admit(const std::stop_token& stop, bool patient);
+  Result<CallPtr> Admit(RequestKind kind, const std::stop_token& stop, bool patient);
   // How the call ended; `ours`: the error came from this house, not from the server. Answers the
   // error to hand on.
   Error Fail(const CallPtr& call, Error error, bool ours);
@@ -65,6 +68,9 @@ class ServerGuard : public std::enable_shared_from_this<ServerGuard> {
   // Something was delivered. Cheap where all is well.
   void NoteDelivery() {
     if (!well_) Recover();
+  }
+  void CountImageBytes(size_t bytes) {
+    image_bytes_.fetch_add(static_cast<int64_t>(bytes), std::memory_order_relaxed);
   }
   // Asks no more; returns when nobody is about to. Never to be called from `ask`.
   void Shutdown();
@@ -75,7 +81,7 @@ class ServerGuard : public std::enable_shared_from_this<ServerGuard> {
 
  private:
   using State = ServerStatus::State;
-  void End(const CallPtr& call);
+  void End(const CallPtr& call, std::optional<Errc> failure);
   void Suspect(const Error& error);
   void Condemn(const Error& error);
   void Recover();
@@ -98,6 +104,8 @@ class ServerGuard : public std::enable_shared_from_this<ServerGuard> {
   const Clock& clock_;
   Executor& executor_;
   Scheduler& scheduler_;
+  OutcomeCounters<kRequestKinds> requests_;
+  std::atomic<int64_t> image_bytes_ = 0;
   Gate gate_;  // of questions being asked
   std::stop_source stop_;
 

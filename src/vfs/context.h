@@ -58,7 +58,8 @@ struct Context {
   const std::shared_ptr<Invalidations> invalidations;
   ReadingOrder reading_order;
 
-  // For status.json.
+  // For status.json and metrics.
+  OperationCounters operations;
   RecentErrors recent_errors;
   mutable std::atomic<int64_t> cache_hits = 0;  // openings of instances
   mutable std::atomic<int64_t> cache_misses = 0;

@@ -134,6 +134,7 @@ class ArchiveFilesystem final : public Filesystem {
   void OnInvalidation(std::function<void(const Invalidation&)> listener) override {
     context_->invalidations->SetListener(std::move(listener));
   }
+  OperationCounters& operations() override { return context_->operations; }
   size_t nodes() const override { return context_->nodes.size() + context_->virtual_nodes.size(); }
 
  private:

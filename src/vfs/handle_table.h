@@ -37,6 +37,10 @@ class HandleTable {
     auto node = handles_.extract(id);
     return node ? std::move(node.mapped()) : nullptr;
   }
+  size_t size() const {
+    MutexLock lock(mutex_);
+    return handles_.size();
+  }
 
  private:
   mutable Mutex mutex_;

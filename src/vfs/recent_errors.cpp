@@ -29,6 +29,7 @@ bool RecentErrors::IsWorthTelling(Errc code) {
 }
 
 void RecentErrors::Note(int64_t unix_ms, std::string path, const Error& error) {
+  counters_.Count(0, error.code);
   RecentError noted{unix_ms, std::move(path), error, 1};
   noted.path.resize(std::min(noted.path.size(), kErrorTextBytesMax));
   noted.error.message.resize(std::min(noted.error.message.size(), kErrorTextBytesMax));

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tciafs/util/mutex.h"
+#include "tciafs/util/outcome_counters.h"
 #include "tciafs/util/result.h"
 #include "tciafs/vfs/status.h"
 
@@ -24,8 +25,10 @@ class RecentErrors {
 
   void Note(int64_t unix_ms, std::string path, const Error& error);
   std::vector<RecentError> Get() const;
+  const OutcomeCounters<1>& counters() const { return counters_; }  // of all ever noted
 
  private:
+  OutcomeCounters<1> counters_;
   mutable Mutex mutex_;
   std::list<RecentError> errors_ TCIAFS_GUARDED_BY(mutex_);  // newest first
 };

@@ -8,6 +8,7 @@
 #include "vfs/attributes.h"
 #include "vfs/entries.h"
 #include "vfs/json_writer.h"
+#include "vfs/metrics_report.h"
 #include "vfs/status_report.h"
 #include "vfs/tables.h"
 
@@ -201,7 +202,7 @@ void MakeContent(const ContextRef& context, VirtualNode node, std::stop_token st
     case Kind::kStatus:
       return answer(std::make_shared<const FileText>(StatusReport(TakeStatus(*context))));
     case Kind::kMetrics:
-      return answer(std::make_shared<const FileText>(""));
+      return answer(std::make_shared<const FileText>(MetricsReport(*context)));
     case Kind::kOwnRow:
       return answer(OwnRow(*context, node));
     case Kind::kLicense:

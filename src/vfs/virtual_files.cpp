@@ -21,6 +21,7 @@ constexpr TableFormat kJson = TableFormat::kJson;
 
 constexpr std::array kVirtualFiles = {
     VirtualFile{Level::kRoot, "status.json", Kind::kStatus},
+    VirtualFile{Level::kRoot, "metrics", Kind::kMetrics},
     VirtualFile{Level::kRoot, "collections.csv", Kind::kCollections, Level::kCollection, kCsv},
     VirtualFile{Level::kRoot, "collections.json", Kind::kCollections, Level::kCollection, kJson},
     VirtualFile{Level::kCollection, "patients.csv", Kind::kRows, Level::kPatient, kCsv},

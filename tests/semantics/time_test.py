@@ -279,8 +279,8 @@ class WithoutNetwork(harness.MountCase):
         self.assertEqual(os.statvfs(mount.path).f_files, 8)
 
     def test_t5_hidden_files(self):
-        """T5: So do /.tcia/status.json and whatever in .tcia tells rows that have been listed
-        before."""
+        """T5: So do /.tcia/status.json, /.tcia/metrics and whatever in .tcia tells rows that have
+        been listed before."""
         server = self.archive("--synthetic", "A:patients=1,studies=1,series=1,images=2")
         listed = self.mount(server)
         tables = [f"{top}/.tcia/{name}" for top, name in (
@@ -296,6 +296,8 @@ class WithoutNetwork(harness.MountCase):
             names = harness.run("ls", mount / ".tcia", timeout_s=SECONDS).stdout
             self.assertIn("status.json", names)
             status = harness.run("cat", mount / ".tcia/status.json", timeout_s=SECONDS).stdout
+            metrics = harness.run("cat", mount / ".tcia/metrics", timeout_s=SECONDS).stdout
+            self.assertIn(f"\ntciafs_offline {1 if mount is offline else 0}\n", metrics)
             told = json.loads(status)
             self.assertEqual(len(told["servers"]), 1)
             self.assertEqual(told["offline"], mount is offline)

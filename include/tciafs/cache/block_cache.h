@@ -133,6 +133,7 @@ struct Usage {
   int64_t series = 0;
   int64_t series_pinned = 0;  // also those that are not here
   int64_t instances = 0;      // cached
+  int64_t evictions = 0;  // series evicted for space since it was opened
   bool degraded = false;      // the disk failed; new data goes to memory
 };
 

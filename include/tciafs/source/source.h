@@ -20,8 +20,10 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tciafs/source/records.h"
@@ -67,6 +69,25 @@ struct SeriesQuery {
   SeriesUid series;
 };
 
+// The questions there are, as they are counted.
+enum class RequestKind {
+  kCollections,
+  kPatients,
+  kPatientSeries,
+  kCollectionSeries,
+  kInstances,
+  kSeriesImages,
+  kSingleImage,
+};
+inline constexpr size_t kRequestKinds = 7;
+std::string_view RequestName(RequestKind kind);
+
+struct RequestCount {
+  RequestKind kind = RequestKind::kCollections;
+  std::optional<Errc> failure;  // nullopt: they went well
+  int64_t count = 0;
+};
+
 // Who a server is and how it has been lately. Plain data, for people; never with secrets.
 struct ServerStatus {
   enum class State {
@@ -83,6 +104,8 @@ struct ServerStatus {
   std::string reason;         // why it is not kOk
   std::string last_error;     // of any call, also where a later one worked
   int64_t last_error_unix_ms = 0;
+  std::vector<RequestCount> requests;  // that have ended, those refused unasked left out
+  int64_t image_bytes = 0;             // delivered, inflated
   int64_t retry_in_ms = -1;  // until it is asked whether it is back; -1: it is not going to be
 };
 

@@ -38,6 +38,7 @@
 #include "tciafs/util/clock.h"
 #include "tciafs/util/executor.h"
 #include "tciafs/util/result.h"
+#include "tciafs/vfs/operations.h"
 #include "tciafs/vfs/status.h"
 
 namespace tciafs::vfs {
@@ -219,6 +220,8 @@ class Filesystem {
   // called from the listener itself.
   virtual void OnInvalidation(std::function<void(const Invalidation&)> listener) = 0;
 
+  // Counted by whoever answers the kernel.
+  virtual OperationCounters& operations() = 0;
   virtual size_t nodes() const = 0;  // for tests and metrics
 };
 

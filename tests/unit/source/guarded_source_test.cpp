@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "support/fakes.h"
+#include "tciafs/util/bytes.h"
 #include "tciafs/util/log.h"
 
 namespace tciafs::source {
@@ -191,6 +192,26 @@ class GuardedSourceTest : public ::testing::Test {
   HeldSource* server_ = nullptr;
   std::unique_ptr<Source> source_;
 };
+
+TEST_F(GuardedSourceTest, CountsQuestionsByOutcomeAndBytes) {
+  for (int i = 0; i < 2; ++i) {
+    Ask("A");
+    server_->Give("A", {});
+  }
+  Ask("B");
+  server_->Give("B", Fail(Errc::kNotFound, "no such collection"));
+  Download("1.2");
+  EXPECT_TRUE(server_->Find("1.2")->sink->Data(AsBytes("bytes")));
+  server_->Give("1.2", {});
+  const ServerStatus status = source_->status();
+  EXPECT_EQ(status.image_bytes, 5);
+  ASSERT_EQ(status.requests.size(), 3u);
+  EXPECT_EQ(status.requests[0].kind, RequestKind::kPatients);
+  EXPECT_EQ(status.requests[0].failure, std::nullopt);
+  EXPECT_EQ(status.requests[0].count, 2);
+  EXPECT_EQ(status.requests[1].failure, Errc::kNotFound);
+  EXPECT_EQ(status.requests[2].kind, RequestKind::kSeriesImages);
+}
 
 TEST_F(GuardedSourceTest, PassesOnWhatWorksAndAsksNothingItself) {
   for (int i = 0; i < 100; ++i) {

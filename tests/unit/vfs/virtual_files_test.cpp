@@ -118,9 +118,9 @@ TEST_F(VirtualFiles, TheDirectoryListsThem) {
                   return true;
                 }).has_value());
   EXPECT_THAT(names, ::testing::ElementsAre(".", "..", "collections.csv", "collections.json",
-                                            "status.json"));
+                                            "metrics", "status.json"));
   names.clear();
-  ASSERT_TRUE(fs->ReadDirectory(Value(opened).handle, 4, true, [&](const auto& entry) {
+  ASSERT_TRUE(fs->ReadDirectory(Value(opened).handle, 5, true, [&](const auto& entry) {
                   names.emplace_back(entry.name);
                   return true;
                 }).has_value());
