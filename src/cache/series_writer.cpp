@@ -65,7 +65,8 @@ Result<std::shared_ptr<StoredInstance>> SeriesFetch::Publish(const source::SopUi
     if (growth_bytes > 0) TCIAFS_TRY(cache.Claim(growth_bytes, *this));
     if (Status status = journal_->Append(record); !status) {
       cache.Unclaim(growth_bytes);
-      return Fail(std::move(status).error());
+      // Also a full disk is one that fails, here as where blocks are written: memory takes over.
+      return Fail(Errc::kInternal, std::move(status).error().message);
     }
     CommitStep("cache.instance.journaled");
     published = cache.Add(series, sop, std::move(fd), entry, was_known,

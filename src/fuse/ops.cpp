@@ -98,7 +98,7 @@ void Serve(Operation operation, fuse_req_t request, fuse_ino_t node, Body&& body
   Catching(
       operation, node,
       [&] {
-        pending = dispatcher.pending.Add(request);
+        pending = dispatcher.pending.Add(request, fuse_req_ctx(request)->pid);
         if (!pending) return void(fuse_reply_err(request, EBUSY));
         body(dispatcher, pending);
       },

@@ -33,8 +33,8 @@ void Pending::Abort(int error_number) {
 // Nobody may answer a request (and so free it) while libfuse is still being given its interrupt
 // function, which it may call from in there: until a request is armed, Interrupt and Close leave it
 // to Add to notice.
-std::shared_ptr<Pending> PendingTable::Add(fuse_req_t request) {
-  auto pending = std::make_shared<Pending>(*this, request);
+std::shared_ptr<Pending> PendingTable::Add(fuse_req_t request, int64_t asking_pid) {
+  auto pending = std::make_shared<Pending>(*this, request, asking_pid);
   {
     MutexLock lock(mutex_);
     if (pending_.size() >= pending_max_) return nullptr;

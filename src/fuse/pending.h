@@ -30,8 +30,8 @@ class PendingTable;
 
 class Pending {
  public:
-  Pending(PendingTable& table, fuse_req_t request)
-      : table_(table), request_(request), pid_(fuse_req_ctx(request)->pid) {}
+  Pending(PendingTable& table, fuse_req_t request, int64_t pid)
+      : table_(table), request_(request), pid_(pid) {}
   std::stop_token stop_token() const { return stop_.get_token(); }
   vfs::Asker asker() const { return {stop_.get_token(), pid_}; }
 
@@ -61,7 +61,7 @@ class PendingTable {
 
   // Takes charge of a request and of its interrupts. Null if there are too many: the caller
   // answers.
-  std::shared_ptr<Pending> Add(fuse_req_t request);
+  std::shared_ptr<Pending> Add(fuse_req_t request, int64_t asking_pid = 0);
   void Remove(fuse_req_t request);
   void Interrupt(fuse_req_t request);
   // Aborts all, and every later one at once.

@@ -338,7 +338,8 @@ class Steps(crashes.CrashCase):
         shutil.rmtree(self.cache)
 
     def test_every_step(self):
-        steps = fault_points.commit_steps() | fault_points.calls()
+        # A long text of .tcia is in a file without a name: nothing of it survives.
+        steps = fault_points.commit_steps() | fault_points.calls() - {"text.write"}
         self.assertGreater(len(steps), 60)
         scenario_of = {}
         for scenario, spec in SCENARIOS:
