@@ -236,8 +236,8 @@ Outcome<std::unique_ptr<ArchiveStack>> ArchiveStack::Build(const MountSettings& 
 vfs::Filesystem& ArchiveStack::filesystem() { return *parts_->filesystem; }
 
 control::Mounted ArchiveStack::Mounted(const std::string& mountpoint) {
-  return {*parts_->catalog,    *parts_->fetcher, *parts_->cache,
-          *parts_->filesystem, mountpoint,       parts_->downloads_max};
+  return {*parts_->catalog, *parts_->fetcher,      *parts_->cache,          *parts_->filesystem,
+          mountpoint,       parts_->downloads_max, parts_->SourcePointers()};
 }
 
 std::vector<std::string> ArchiveStack::Probe(int64_t patience_ms) {

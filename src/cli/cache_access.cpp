@@ -63,8 +63,13 @@ CacheAccess CacheAccess::Through(MountRecord record) {
   return access;
 }
 
-Outcome<CacheAccess> CacheAccess::Open(MountSettings settings, const Caller& caller,
+Outcome<CacheAccess> CacheAccess::Open(const std::string& cache_dir, const Caller& caller,
                                        Purpose purpose) {
+  Settings given;
+  if (!cache_dir.empty()) given.Add("cache-dir", {cache_dir, "--cache-dir"});
+  auto gathered = GatherSettings(std::move(given), {}, false, caller);
+  if (!gathered) return tl::unexpected(gathered.error());
+  MountSettings settings = *std::move(gathered);
   if (auto record = FindRecordOfCache(settings.cache_dir, caller))
     return Through(*std::move(record));
   if (purpose == Purpose::kUpkeep) {

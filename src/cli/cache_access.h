@@ -25,8 +25,10 @@ class CacheAccess {
     kUpkeep,  // what is there stays as it is, and no archive is asked
     kFill,    // as a mount with these settings would open it
   };
-  // kCache: there is no cache, or it cannot be opened.
-  static Outcome<CacheAccess> Open(MountSettings settings, const Caller& caller, Purpose purpose);
+  // "": the directory that a mount without the option would use. kCache: there is no cache, or it
+  // cannot be opened.
+  static Outcome<CacheAccess> Open(const std::string& cache_dir, const Caller& caller,
+                                   Purpose purpose);
   // That of a mount, by a path in it.
   static CacheAccess Through(MountRecord record);
 

@@ -75,6 +75,14 @@ std::function<ExitCode(const Caller&)> AddCacheCommands(CLI::App& app, CLI::App*
   clear.add_flag("--yes", arguments->yes, "without asking");
   clear.add_flag("--keep-pinned", arguments->keep_pinned, "but those of pinned series");
 
+  CLI::App& import =
+      commands->Add("import", "Take in what was downloaded with other tools", RunCacheImport);
+  import.add_option("FILE", arguments->what, "zips, directories, DICOM files")
+      ->required()
+      ->option_text("...");
+  import.add_option("--collection", arguments->collection, "of which collection it is")
+      ->option_text("NAME");
+
   return [commands](const Caller& caller) { return commands->RunParsed(caller); };
 }
 

@@ -35,14 +35,6 @@ bool IsUid(const std::string& text) {
   return !text.empty() && text.find_first_not_of("0123456789.") == std::string::npos;
 }
 
-Outcome<CacheAccess> OpenNamed(const CacheArguments& arguments, const Caller& caller) {
-  Settings settings;
-  if (!arguments.cache_dir.empty()) settings.Add("cache-dir", {arguments.cache_dir, "--cache-dir"});
-  auto complete = GatherSettings(std::move(settings), {}, false, caller);
-  if (!complete) return tl::unexpected(complete.error());
-  return CacheAccess::Open(*std::move(complete), caller, CacheAccess::Purpose::kUpkeep);
-}
-
 // A path in a mount names the mount's cache.
 Outcome<CacheAccess> OpenThroughMount(const MountEntry& mount, const Caller& caller) {
   if (auto connected = ConnectTo(mount, caller); !connected)
@@ -71,8 +63,9 @@ Outcome<Target> FindTarget(const std::string& kind, const CacheArguments& argume
     request.Add("path", found ? found->inside : what);
     if (found) mount = std::move(found->mount);
   }
-  auto access = mount && arguments.cache_dir.empty() ? OpenThroughMount(*mount, caller)
-                                                     : OpenNamed(arguments, caller);
+  auto access = mount && arguments.cache_dir.empty()
+                    ? OpenThroughMount(*mount, caller)
+                    : CacheAccess::Open(arguments.cache_dir, caller, CacheAccess::Purpose::kUpkeep);
   if (!access) return tl::unexpected(access.error());
   return Target{*std::move(access), std::move(request)};
 }

@@ -22,6 +22,7 @@ struct CacheArguments {
   bool yes = false;
   std::string older_than;
   std::string to;
+  std::string collection;  // of what is imported
 };
 
 ExitCode RunCacheInfo(const CacheArguments& arguments, const Caller& caller);
@@ -29,5 +30,6 @@ ExitCode RunCacheList(const CacheArguments& arguments, const Caller& caller);
 ExitCode RunCacheVerify(const CacheArguments& arguments, const Caller& caller);
 ExitCode RunCacheEvict(const CacheArguments& arguments, const Caller& caller);
 ExitCode RunCacheClear(const CacheArguments& arguments, const Caller& caller);
+ExitCode RunCacheImport(const CacheArguments& arguments, const Caller& caller);
 
 }  // namespace tciafs::cli

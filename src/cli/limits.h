@@ -41,4 +41,11 @@ inline constexpr int64_t kDoctorPatienceMs = 15'000;
 // Between two answers to anything else: an archive's longest silence (--io-timeout), retried.
 inline constexpr int64_t kAnswerWaitMaxMs = 600'000;
 
+// Of what is imported: files named as unreadable, names that may be that of a collection, how deep
+// directories go (each is a frame of the stack), and a list of MD5 sums (a million of them).
+inline constexpr size_t kImportFailuresToldMax = 100;
+inline constexpr size_t kImportHintsMax = 100;
+inline constexpr size_t kImportDepthMax = 64;
+inline constexpr size_t kImportMd5ListBytesMax = size_t{64} << 20;
+
 }  // namespace tciafs::cli

@@ -5,7 +5,9 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 #include "control/socket_address.h"
 #include "tciafs/control/limits.h"
@@ -27,9 +29,13 @@ Result<Connection> Connection::Open(const std::string& socket_path) {
 Status Connection::Send(const Message& message) {
   const std::string line = message.Encoded();
   if (line.size() > kLineBytesMax) return Fail(Errc::kInvalidArgument, "too long a message");
-  for (size_t sent = 0; sent < line.size();) {
-    const ssize_t more =
-        ::send(socket_.get(), line.data() + sent, line.size() - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+  return SendBytes(AsBytes(line));
+}
+
+Status Connection::SendBytes(ByteView bytes) {
+  for (size_t sent = 0; sent < bytes.size();) {
+    const ssize_t more = ::send(socket_.get(), bytes.data() + sent, bytes.size() - sent,
+                                MSG_NOSIGNAL | MSG_DONTWAIT);
     if (more >= 0) {
       sent += static_cast<size_t>(more);
       continue;
@@ -67,6 +73,23 @@ Result<std::optional<Message>> Connection::Receive(int64_t timeout_ms) {
     if (got <= 0) return std::optional<Message>();
     received_.append(buffer, static_cast<size_t>(got));
   }
+}
+
+Status Connection::ReceiveBytes(std::span<std::byte> into, int64_t timeout_ms) {
+  const size_t held = std::min(into.size(), received_.size());
+  std::memcpy(into.data(), received_.data(), held);
+  received_.erase(0, held);
+  for (size_t done = held; done < into.size();) {
+    pollfd readable{socket_.get(), POLLIN, 0};
+    const int ready = ::poll(&readable, 1, static_cast<int>(timeout_ms));
+    if (ready == 0) return Fail(Errc::kTimedOut, "no answer");
+    if (ready < 0 && errno == EINTR) continue;
+    const ssize_t got = ready < 0 ? -1 : ::recv(socket_.get(), &into[done], into.size() - done, 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return Fail(Errc::kCancelled, "the other side has gone");
+    done += static_cast<size_t>(got);
+  }
+  return {};
 }
 
 Status Ask(Connection& connection, const Message& request, int64_t silence_max_ms,

@@ -10,6 +10,7 @@
 #include "control/await.h"
 #include "control/cache_operations.h"
 #include "control/fetch_operations.h"
+#include "control/import_operation.h"
 #include "control/resolve.h"
 #include "control/status_messages.h"
 
@@ -77,6 +78,7 @@ const std::map<std::string, Operation, std::less<>> kOperations = {
     {"cache_verify", VerifyCache},
     {"cache_evict", EvictFromCache},
     {"cache_clear", ClearCache},
+    {"cache_import", ImportSeries},
 };
 
 }  // namespace

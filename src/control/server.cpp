@@ -37,6 +37,12 @@ class GuestAnswers final : public Answers {
   explicit GuestAnswers(Guest& guest) : guest_(guest) {}
   Status Send(const Message& message) override { return guest_.connection.Send(message); }
   std::stop_token stop() const override { return guest_.stop.get_token(); }
+  Result<std::optional<Message>> Receive(int64_t timeout_ms) override {
+    return guest_.connection.Receive(timeout_ms);
+  }
+  Status ReceiveBytes(std::span<std::byte> into, int64_t timeout_ms) override {
+    return guest_.connection.ReceiveBytes(into, timeout_ms);
+  }
 
  private:
   Guest& guest_;

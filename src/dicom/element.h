@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 #include "tciafs/util/bytes.h"
 
@@ -20,6 +21,11 @@ namespace tciafs::dicom {
 using Tag = uint32_t;
 
 constexpr uint16_t GroupOf(Tag tag) { return static_cast<uint16_t>(tag >> 16); }
+
+// What a file begins with (PS3.10 section 7.1), and the group of its meta information.
+inline constexpr size_t kPreambleBytes = 128;
+inline constexpr std::string_view kMagic = "DICM";
+inline constexpr uint16_t kMetaGroup = 0x0002;
 
 enum class ByteOrder { kLittleEndian, kBigEndian };
 

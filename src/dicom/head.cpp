@@ -12,10 +12,6 @@
 namespace tciafs::dicom {
 namespace {
 
-constexpr size_t kPreambleBytes = 128;
-constexpr std::string_view kMagic = "DICM";
-
-constexpr uint16_t kMetaGroup = 0x0002;
 constexpr uint16_t kIdentifyingGroup = 0x0008;
 constexpr Tag kMediaStorageSopInstanceUid = 0x00020003;
 constexpr Tag kTransferSyntaxUid = 0x00020010;

@@ -139,4 +139,19 @@ void Images::FetchInstance(const std::shared_ptr<ActiveCall>& call, ApiFamily fa
   client_.Send(call, std::move(api_call), reader, std::move(end));
 }
 
+void Images::AskMd5(const std::shared_ptr<ActiveCall>& call, ApiFamily family,
+                    const source::SopUid& sop, std::shared_ptr<std::string> sum,
+                    ExchangeDone done) {
+  ApiCall api_call = endpoints_.ImageMd5(family, sop);
+  auto reader = std::make_shared<SmallBodyReader>(api_call.question, kErrorBodyBytesMax);
+  client_.Send(
+      call, std::move(api_call), reader,
+      [reader, sum = std::move(sum), done = std::move(done)](std::optional<Refusal> refusal) {
+        if (!refusal) *sum = CanonicalMd5(reader->body());
+        const bool unknown = refusal && (refusal->error.code == Errc::kNotFound ||
+                                         refusal->error.code == Errc::kUnsupported);
+        done(unknown && !refusal->no_such_path ? std::nullopt : std::move(refusal));
+      });
+}
+
 }  // namespace tciafs::nbia

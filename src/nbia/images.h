@@ -34,6 +34,9 @@ class Images {
   void FetchInstance(const std::shared_ptr<ActiveCall>& call, ApiFamily family,
                      const source::SeriesUid& series, const source::SopUid& sop,
                      std::shared_ptr<source::SeriesSink> sink, ExchangeDone done);
+  // "" if the server has none, or does not know the call.
+  void AskMd5(const std::shared_ptr<ActiveCall>& call, ApiFamily family, const source::SopUid& sop,
+              std::shared_ptr<std::string> sum, ExchangeDone done);
 
  private:
   struct Download;

@@ -75,6 +75,7 @@ class NbiaSource final : public source::Source {
                     std::shared_ptr<source::SeriesSink> sink) override;
   void FetchInstance(const source::SeriesQuery& series, const source::SopUid& sop,
                      std::stop_token stop, std::shared_ptr<source::SeriesSink> sink) override;
+  void AskMd5(const source::SopUid& sop, std::stop_token stop, Callback<std::string> done) override;
 
  private:
   using Call = std::shared_ptr<ActiveCall>;
@@ -255,6 +256,21 @@ void NbiaSource::StreamSeries(const source::SeriesQuery& series, std::stop_token
       },
       [call, sink](std::optional<Refusal> refusal) {
         sink->Done(refusal ? Status(Fail(std::move(refusal->error))) : Status());
+      });
+}
+
+void NbiaSource::AskMd5(const source::SopUid& sop, std::stop_token stop,
+                        Callback<std::string> done) {
+  const Call call = calls_.Begin(stop);
+  auto sum = std::make_shared<std::string>();
+  InSettledFamily(
+      call,
+      [this, call, sop, sum](const SettledFamily& settled, ExchangeDone end) {
+        images_.AskMd5(call, settled.family, sop, sum, std::move(end));
+      },
+      [call, sum, done = std::move(done)](std::optional<Refusal> refusal) {
+        if (refusal && refusal->no_such_path) return done(std::string());
+        done(ToResult(std::move(refusal), std::move(*sum)));
       });
 }
 

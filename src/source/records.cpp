@@ -25,6 +25,8 @@ std::string_view RequestName(RequestKind kind) {
       return "series_images";
     case RequestKind::kSingleImage:
       return "single_image";
+    case RequestKind::kMd5:
+      return "md5";
   }
   return "unknown";
 }

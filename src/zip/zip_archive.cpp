@@ -140,7 +140,41 @@ Status ArchiveReading::ReadData(zip_file_t* file, const zip_stat_t& stat) {
   return handler_.OnEntryEnd(end);
 }
 
+class OpenZipFile final : public ZipFile {
+ public:
+  OpenZipFile(Archive archive, const ZipLimits& limits)
+      : archive_(std::move(archive)), limits_(limits) {}
+
+  uint64_t entries() const override {
+    return static_cast<uint64_t>(std::max<int64_t>(zip_get_num_entries(archive_.get(), 0), 0));
+  }
+  Status ReadEntry(uint64_t index, ZipHandler& handler) override {
+    return ArchiveReading(archive_.get(), limits_, handler).ReadEntry(index);
+  }
+  Result<int64_t> SizeOf(uint64_t index) const override {
+    zip_stat_t stat;
+    zip_stat_init(&stat);
+    if (zip_stat_index(archive_.get(), index, 0, &stat) != 0)
+      return FailWith(zip_get_error(archive_.get()), EntryLabel(index + 1, ""));
+    if ((stat.valid & ZIP_STAT_SIZE) == 0 || stat.size > limits_.entry_bytes_max)
+      return Fail(Errc::kCorrupt, EntryLabel(index + 1, "") + ": has no sensible size");
+    return static_cast<int64_t>(stat.size);
+  }
+
+ private:
+  const Archive archive_;
+  const ZipLimits limits_;
+};
+
 }  // namespace
+
+Result<std::unique_ptr<ZipFile>> ZipFile::Open(const std::string& path, const ZipLimits& limits) {
+  TCIAFS_ASSIGN(Archive archive, OpenArchive(path));
+  auto file = std::make_unique<OpenZipFile>(std::move(archive), limits);
+  if (file->entries() > limits.entries_max)
+    return Fail(Errc::kCorrupt, fmt::format("{}: more than {} entries", path, limits.entries_max));
+  return file;
+}
 
 Status ReadZipFile(const std::string& path, const ZipLimits& limits, ZipHandler& handler) {
   TCIAFS_ASSIGN(const Archive archive, OpenArchive(path));

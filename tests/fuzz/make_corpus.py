@@ -276,6 +276,21 @@ def series_zips():
     yield "short", "P"
 
 
+def import_files():
+    ids = element(0x20, 0xd, "UI", b"1.2.3\0") + element(0x20, 0xe, "UI", b"1.2.3.4\0")
+    patient = element(0x10, 0x20, "LO", b"P-0001") + element(0x13, 0x1010, "LO", b"C ")
+    whole = dicom("1.2.1.1", pixels=patient + ids)
+    pack = Zip().add("LICENSE", b"CC BY 3.0").add("a.dcm", whole)
+    pack.add("b.dcm", dicom("1.2.1.2", pixels=patient + ids + bytes(500)))
+    rows = "Filename,MD5Hash\na.dcm,%032x\nb.dcm,%032x\n" % (1, 2)
+    yield "series.zip", pack.add("md5hashes.csv", rows.encode()).end()
+    yield "twice.zip", Zip().add("a", whole).add("a", whole).end()
+    yield "cut.zip", Zip().add("a", whole).add("b", whole).end()[:-30]
+    yield "file.dcm", whole
+    yield "no_series.dcm", dicom("1.2.1.1", pixels=patient)
+    yield "text", b"Filename,MD5Hash\n"
+
+
 def answers(choice, *parts):
     out = bytes([choice, 1])
     for how, body in parts:
@@ -356,7 +371,7 @@ def main():
                           ("cache_records", cache_records()), ("json_rows", JSON_BODIES.items()),
                           ("bulk_listing", JSON_BODIES.items()), ("series_zip", series_zips()),
                           ("nbia_source", nbia_sources()), ("zip_damage", DAMAGE.items()),
-                          ("settings", SETTINGS.items()),
+                          ("settings", SETTINGS.items()), ("import_scan", import_files()),
                           ("control_message", MESSAGES.items())):
         for name, content in files:
             made(target, name, content)

@@ -203,6 +203,26 @@ class Evicting(CacheCase):
         self.does("evict", "--older-than", "0s")
         self.assertEqual(self.paths(), [])
 
+    def test_pinned_series_stay_unless_told(self):
+        self.fetch(0, 1)
+        pinned = harness.command("pin", self.mounted / self.series[0])
+        self.assertEqual(pinned.returncode, 0, pinned)
+
+        def images():
+            return {series["path"][1:]: series["images"] for series in self.listed()}
+        self.assertIn(f"/{self.series[0]}: kept, pinned", self.does("evict", self.mounted / "C"))
+        self.assertEqual(images(), {self.series[0]: 3})
+        self.assertEqual(len(self.listed("--pinned")), 1)
+        self.fetch(1)
+        self.assertIn("kept, pinned", self.does("clear", "--yes", "--keep-pinned"))
+        self.assertEqual(images(), {self.series[0]: 3})
+        self.mounted.unmount()
+        self.does("evict", "/C", "--older-than", "0s")
+        self.assertEqual(images(), {self.series[0]: 3})
+        self.does("evict", "/C", "--pinned")
+        self.assertEqual(images(), {self.series[0]: 0})  # it stays pinned
+        self.assertTrue(self.listed()[0]["pinned"])
+
     def test_refusals(self):
         for words, part in ((("evict",), "name paths"), (("evict", "--to", "much"), "--to"),
                             (("evict", "--older-than", "x"), "--older-than"),

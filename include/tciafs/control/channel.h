@@ -13,10 +13,12 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 
 #include "tciafs/control/message.h"
+#include "tciafs/util/bytes.h"
 #include "tciafs/util/result.h"
 #include "tciafs/util/unique_fd.h"
 
@@ -34,6 +36,10 @@ class Connection {
   // Nothing: the other side has closed. kTimedOut: it was silent for so long (-1: waits for ever);
   // kInvalidArgument: it sent what is no message, or too long a line.
   Result<std::optional<Message>> Receive(int64_t timeout_ms);
+
+  // Bytes as they are, between messages; both sides know how many. kCancelled, kTimedOut.
+  Status SendBytes(ByteView bytes);
+  Status ReceiveBytes(std::span<std::byte> into, int64_t timeout_ms);
 
   int fd() const { return socket_.get(); }
 
@@ -53,6 +59,13 @@ class Answers {
   virtual ~Answers() = default;
   virtual Status Send(const Message& message) = 0;
   virtual std::stop_token stop() const = 0;
+  // What the client has still to say, as Connection's.
+  virtual Result<std::optional<Message>> Receive(int64_t /*timeout_ms*/) {
+    return Fail(Errc::kUnsupported, "nobody is there to say more");
+  }
+  virtual Status ReceiveBytes(std::span<std::byte> /*into*/, int64_t /*timeout_ms*/) {
+    return Fail(Errc::kUnsupported, "nobody is there to say more");
+  }
 };
 
 // The outcome is sent as the last message.

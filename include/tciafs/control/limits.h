@@ -25,4 +25,14 @@ inline constexpr int64_t kSendWaitMaxMs = 60'000;
 // Between two answers that only tell how far something has come: often enough for a bar.
 inline constexpr int64_t kProgressPauseMs = 200;
 
+// Instances one import may offer: more than any series has.
+inline constexpr size_t kOffersMax = 1'000'000;
+// And of one of them, for sums: DICOM elements end at 4 GiB.
+inline constexpr int64_t kOfferBytesMax = int64_t{1} << 40;
+// How long an importing command may need for the next piece: a file on a disk that has to wake up.
+inline constexpr int64_t kImportWaitMaxMs = 60'000;
+inline constexpr size_t kImportPieceBytes = size_t{256} << 10;
+// MD5 sums asked of an archive at once; its connections are shared with all readers.
+inline constexpr size_t kMd5AtOnce = 8;
+
 }  // namespace tciafs::control

@@ -21,6 +21,8 @@
 //   cache_evict [path=...] [series=...] [older_than_ms=] [to_bytes=] [pinned=1]
 //       -> evicted path= size_bytes=, kept path= why= reason=, freed series= size_bytes=
 //   cache_clear [keep_pinned=1]  -> as cache_evict
+//   cache_import series= [study=] [patient=] [collection=...]
+//       and then, as src/control/import_operation.h tells, what there is of it, and its bytes
 //
 // Paths are those inside the mount, encoded as in the tree. Thread-safe; what it is made of is
 // borrowed and must outlive it. Handlers may block until their stop token is triggered.
@@ -28,6 +30,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "tciafs/cache/block_cache.h"
 #include "tciafs/catalog/catalog.h"
@@ -44,6 +47,7 @@ struct Mounted {
   vfs::Filesystem& filesystem;
   std::string mountpoint;
   int downloads_max = 1;  // at once, per server
+  std::vector<source::Source*> sources = {};
 };
 
 Handler Operations(const Mounted& mounted);

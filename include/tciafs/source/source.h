@@ -78,8 +78,9 @@ enum class RequestKind {
   kInstances,
   kSeriesImages,
   kSingleImage,
+  kMd5,
 };
-inline constexpr size_t kRequestKinds = 7;
+inline constexpr size_t kRequestKinds = 8;
 std::string_view RequestName(RequestKind kind);
 
 struct RequestCount {
@@ -149,6 +150,10 @@ class Source {
 
   virtual void StreamSeries(const SeriesQuery& series, std::stop_token stop,
                             std::shared_ptr<SeriesSink> sink) = 0;
+  // The MD5 sum of an instance, 32 lower-case hex digits; "" if the archive does not tell it.
+  virtual void AskMd5(const SopUid& /*sop*/, std::stop_token /*stop*/, Callback<std::string> done) {
+    done(std::string());
+  }
   virtual void FetchInstance(const SeriesQuery& series, const SopUid& sop, std::stop_token stop,
                              std::shared_ptr<SeriesSink> sink) = 0;
 };

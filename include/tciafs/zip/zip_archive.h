@@ -8,12 +8,24 @@
 // what the handler returned.
 #pragma once
 
+#include <cstdint>
+#include <memory>
 #include <string>
 
 #include "tciafs/util/result.h"
 #include "tciafs/zip/zip_stream.h"
 
 namespace tciafs::zip {
+
+// One by one. A handler that returns an error ends its entry there: what is behind is not inflated.
+class ZipFile {
+ public:
+  static Result<std::unique_ptr<ZipFile>> Open(const std::string& path, const ZipLimits& limits);
+  virtual ~ZipFile() = default;
+  virtual uint64_t entries() const = 0;
+  virtual Status ReadEntry(uint64_t index, ZipHandler& handler) = 0;
+  virtual Result<int64_t> SizeOf(uint64_t index) const = 0;  // as its header says
+};
 
 // Feeds every entry of the file, in the order of its central directory, to the handler.
 Status ReadZipFile(const std::string& path, const ZipLimits& limits, ZipHandler& handler);

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the tciafs authors
+//
+// `tciafs cache import`: this process reads the user's files, the one that has the cache open
+// decides what it believes (src/control/import_operation.h).
+#include <fmt/core.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <optional>
+#include <utility>
+
+#include "cli/cache_access.h"
+#include "cli/cache_command.h"
+#include "cli/daemon_link.h"
+#include "cli/import_scan.h"
+#include "cli/limits.h"
+#include "cli/status_view.h"
+#include "cli/terminal.h"
+#include "tciafs/control/limits.h"
+#include "tciafs/util/clock.h"
+#include "tciafs/util/text.h"
+
+namespace tciafs::cli {
+namespace {
+
+using control::Message;
+
+constexpr int kImportBarWidth = 30;
+
+class Importing {
+ public:
+  Importing(const CacheAccess& access, const FoundFiles& found)
+      : access_(access), found_(found), paint_(::isatty(STDOUT_FILENO) != 0) {
+    for (const auto& [uid, series] : found.series) whole_bytes_ += series.size_bytes();
+  }
+
+  ExitCode Run() {
+    for (const auto& [uid, series] : found_.series) {
+      const Status outcome = Import(uid, series);
+      if (Interruptible::Interrupted()) {
+        painter_.Clear();
+        return ExitCode::kInterrupted;
+      }
+      if (!outcome) NoteFailure(uid, outcome.error());
+      if (stopped_) break;
+    }
+    painter_.Clear();
+    std::printf("imported %s images of %s series, %s", CountText(instances_).c_str(),
+                CountText(imported_).c_str(), FormatSize(bytes_).c_str());
+    if (here_ > 0) std::printf("; %s series were there already", CountText(here_).c_str());
+    std::printf("\n");
+    return code_;
+  }
+  int64_t left_out() const { return left_out_; }
+
+ private:
+  void Say(const std::string& line) {
+    painter_.Clear();
+    std::printf("%s\n", line.c_str());
+    std::fflush(stdout);
+  }
+
+  void NoteFailure(const std::string& uid, const Error& error) {
+    ++left_out_;
+    Say(uid + ": left out: " + Printable(error.message));
+    const ExitCode code =
+        error.code == Errc::kNotFound ? ExitCode::kUnverified : ExitCodeOf(error.code);
+    if (code_ == ExitCode::kDone || code_ == ExitCode::kUnverified) code_ = code;
+  }
+
+  Status Import(const std::string& uid, const FoundSeries& series) {
+    auto connected = access_.Connect();
+    if (!connected) {
+      stopped_ = true;
+      return Fail(Errc::kInternal, connected.error().message);
+    }
+    const Interruptible interruptible(connected->fd());
+    Status sent = Offer(*connected, uid, series);
+    // What it was answered with says more than that nobody listens any more.
+    for (bool over = false; !over;) {
+      auto answer = connected->Receive(kAnswerWaitMaxMs);
+      if (!answer) return Fail(std::move(answer).error());
+      if (!*answer) return sent ? Fail(Errc::kCancelled, "the mount has ended") : sent;
+      const Message& message = **answer;
+      if (message.kind() == "failed") return Fail(Unreadable(control::ErrorIn(message)));
+      over = message.kind() == "done";
+      if (message.kind() == "accepted") sent = SendAll(*connected, series, message.Text("path"));
+      if (message.kind() == "here") {
+        ++here_;
+        whole_bytes_ -= series.size_bytes();
+        Say(Printable(message.Text("path")) + ": is there already");
+      }
+      if (message.kind() == "imported") NoteImported(message);
+    }
+    return {};
+  }
+
+  void NoteImported(const Message& message) {
+    ++imported_;
+    instances_ += message.Number("instances", 0);
+    bytes_ += message.Number("size_bytes", 0);
+    Say(fmt::format("{}: {} images, {}", Printable(message.Text("path")),
+                    CountText(message.Number("instances", 0)),
+                    FormatSize(message.Number("size_bytes", 0))));
+  }
+
+  static Status Offer(control::Connection& connection, const std::string& uid,
+                      const FoundSeries& series) {
+    Message request("cache_import");
+    request.Add("series", uid).Add("study", series.study).Add("patient", series.patient);
+    for (const std::string& collection : series.collections) request.Add("collection", collection);
+    TCIAFS_TRY(connection.Send(request));
+    for (const auto& [sop, instance] : series.instances) {
+      Message offer("offer");
+      offer.Add("sop", sop).Add("size_bytes", instance.size_bytes);
+      if (!instance.md5_hex.empty()) offer.Add("md5", instance.md5_hex);
+      TCIAFS_TRY(connection.Send(offer));
+    }
+    return connection.Send(Message("offered"));
+  }
+
+  // A file that fails us ends the connection: what was promised cannot be sent.
+  Status SendAll(control::Connection& connection, const FoundSeries& series,
+                 const std::string& path) {
+    for (const auto& [sop, instance] : series.instances) {
+      TCIAFS_TRY(connection.Send(
+          Message("instance").Add("sop", sop).Add("size_bytes", instance.size_bytes)));
+      Status broken;
+      const Status read = files_.Read(instance, [&](ByteView bytes) -> Status {
+        if (broken = connection.SendBytes(bytes); !broken) return broken;
+        done_bytes_ += static_cast<int64_t>(bytes.size());
+        Paint(path);
+        return {};
+      });
+      if (read) continue;
+      if (broken) unreadable_ = Error{Errc::kCorrupt, instance.path + ": " + read.error().message};
+      ::shutdown(connection.fd(), SHUT_WR);
+      return read;
+    }
+    return connection.Send(Message("end"));
+  }
+
+  Error Unreadable(Error answered) {
+    if (!unreadable_) return answered;
+    return *std::exchange(unreadable_, std::nullopt);
+  }
+
+  void Paint(const std::string& path) {
+    const int64_t now_ms = clock_.MonotonicMs();
+    if (!paint_ || now_ms - painted_ms_ < control::kProgressPauseMs) return;
+    painted_ms_ = now_ms;
+    const double part =
+        whole_bytes_ > 0 ? static_cast<double>(done_bytes_) / static_cast<double>(whole_bytes_) : 0;
+    const std::string line =
+        Bar(part, kImportBarWidth) + "  " + ProgressText(done_bytes_, whole_bytes_);
+    const int room = SizeOfTerminal(STDOUT_FILENO).columns - static_cast<int>(line.size()) - 3;
+    painter_.Show({line + "  " + Shortened(Printable(path), room)});
+  }
+
+  const CacheAccess& access_;
+  const FoundFiles& found_;
+  const bool paint_;
+  const SystemClock clock_;
+  Repainter painter_{STDOUT_FILENO};
+  InstanceBytes files_;
+  std::optional<Error> unreadable_;
+  int64_t painted_ms_ = 0;
+  int64_t whole_bytes_ = 0;
+  int64_t done_bytes_ = 0;
+  int64_t imported_ = 0;
+  int64_t instances_ = 0;
+  int64_t bytes_ = 0;
+  int64_t here_ = 0;
+  int64_t left_out_ = 0;
+  bool stopped_ = false;
+  ExitCode code_ = ExitCode::kDone;
+};
+
+Outcome<FoundFiles> Scan(const CacheArguments& arguments) {
+  for (const std::string& path : arguments.what)
+    if (FindMountedPath(path))
+      return FailWith(ExitCode::kUsage,
+                      path + ": is in a mounted tciafs; name what lies elsewhere");
+  const Interruptible interruptible(-1);
+  ImportScan scan([] { return !Interruptible::Interrupted(); });
+  for (const std::string& path : arguments.what) scan.Add(path);
+  if (Interruptible::Interrupted()) return FailWith(ExitCode::kInterrupted, "interrupted");
+  FoundFiles found = scan.Take();
+  if (!arguments.collection.empty())
+    for (auto& [uid, series] : found.series) series.collections = {arguments.collection};
+  return found;
+}
+
+std::string FoundText(const FoundFiles& found) {
+  int64_t bytes = 0;
+  for (const auto& [uid, series] : found.series) bytes += series.size_bytes();
+  std::string text =
+      fmt::format("found {} images of {} series, {}", CountText(found.dicom_files),
+                  CountText(static_cast<int64_t>(found.series.size())), FormatSize(bytes));
+  if (found.repeated > 0) text += "; " + CountText(found.repeated) + " more than once";
+  if (found.other_files > 0)
+    text += "; " + CountText(found.other_files) + " other files passed over";
+  return text;
+}
+
+}  // namespace
+
+ExitCode RunCacheImport(const CacheArguments& arguments, const Caller& caller) {
+  const auto found = Scan(arguments);
+  if (!found && found.error().code == ExitCode::kInterrupted) return ExitCode::kInterrupted;
+  if (!found) return Complain(found.error());
+  ExitCode code = ExitCode::kDone;
+  for (const Error& failure : found->failures)
+    code = Complain({ExitCodeOf(failure.code) == ExitCode::kUnverified ? ExitCode::kUnverified
+                                                                       : ExitCode::kFailed,
+                     failure.message});
+  if (found->series.empty()) {
+    if (code != ExitCode::kDone) return code;
+    return Complain({ExitCode::kFailed, "there are no DICOM files in " + arguments.what.front()});
+  }
+  std::printf("%s\n", FoundText(*found).c_str());
+  std::fflush(stdout);
+  auto access = CacheAccess::Open(arguments.cache_dir, caller, CacheAccess::Purpose::kFill);
+  if (!access) return Complain(access.error());
+  Importing importing(*access, *found);
+  const ExitCode imported = importing.Run();
+  if (imported == ExitCode::kInterrupted || imported == ExitCode::kDone)
+    return imported == ExitCode::kDone ? code : imported;
+  return Complain({imported, CountText(importing.left_out()) + " series were left out"});
+}
+
+}  // namespace tciafs::cli
