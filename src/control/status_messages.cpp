@@ -7,18 +7,6 @@
 namespace tciafs::control {
 namespace {
 
-std::string_view StateName(source::ServerStatus::State state) {
-  switch (state) {
-    case source::ServerStatus::State::kOk:
-      return "ok";
-    case source::ServerStatus::State::kFailing:
-      return "failing";
-    case source::ServerStatus::State::kOffline:
-      return "offline";
-  }
-  return "ok";
-}
-
 void AddKnown(Message& message, std::string_view name, int64_t number) {
   if (number >= 0) message.Add(name, number);
 }
@@ -27,7 +15,7 @@ Message ServerMessage(const catalog::ServerHealth& server) {
   const source::ServerStatus& status = server.status;
   Message message("server");
   message.Add("name", server.name).Add("url", status.url).Add("api", status.api);
-  message.Add("state", StateName(status.state)).Add("reason", status.reason);
+  message.Add("state", source::StateName(status.state)).Add("reason", status.reason);
   message.Add("since_unix_ms", status.since_unix_ms);
   AddKnown(message, "retry_in_ms", status.retry_in_ms);
   message.Add("last_error", status.last_error);

@@ -30,6 +30,19 @@ std::string_view RequestName(RequestKind kind) {
   }
   return "unknown";
 }
+
+std::string_view StateName(ServerStatus::State state) {
+  switch (state) {
+    case ServerStatus::State::kOk:
+      return "ok";
+    case ServerStatus::State::kFailing:
+      return "failing";
+    case ServerStatus::State::kOffline:
+      return "offline";
+  }
+  return "ok";
+}
+
 namespace {
 
 bool KnownAndDifferent(int64_t a, int64_t b) { return a >= 0 && b >= 0 && a != b; }

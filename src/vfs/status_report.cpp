@@ -11,18 +11,6 @@
 namespace tciafs::vfs {
 namespace {
 
-const char* StateName(source::ServerStatus::State state) {
-  switch (state) {
-    case source::ServerStatus::State::kOk:
-      return "ok";
-    case source::ServerStatus::State::kFailing:
-      return "failing";
-    case source::ServerStatus::State::kOffline:
-      return "offline";
-  }
-  return "ok";
-}
-
 // Null where there is nothing to tell.
 void TextMember(JsonWriter& json, std::string_view name, const std::string& text) {
   text.empty() ? json.NullMember(name) : json.Member(name, text);
@@ -41,7 +29,7 @@ void WriteServer(JsonWriter& json, const catalog::ServerHealth& server) {
   TextMember(json, "url", status.url);
   json.Member("scope", server.scope);
   TextMember(json, "api", status.api);
-  json.Member("state", StateName(status.state));
+  json.Member("state", source::StateName(status.state));
   TimeMember(json, "since", status.since_unix_ms);
   TextMember(json, "reason", status.reason);
   json.Key("retry_in_s");

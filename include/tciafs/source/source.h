@@ -110,6 +110,8 @@ struct ServerStatus {
   int64_t retry_in_ms = -1;  // until it is asked whether it is back; -1: it is not going to be
 };
 
+std::string_view StateName(ServerStatus::State state);  // for people and programs
+
 class Source {
  public:
   virtual ~Source() = default;
