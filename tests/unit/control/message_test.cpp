@@ -24,7 +24,7 @@ TEST(Message, AnyValueTravels) {
   const auto read = AfterTravel(message);
   ASSERT_TRUE(read) << read.error().message;
   EXPECT_EQ(read->kind(), "kind.of_1");
-  EXPECT_THAT(read->All("path"), testing::ElementsAre(every_byte, ""));
+  EXPECT_THAT(read->All("path"), ::testing::ElementsAre(every_byte, ""));
   EXPECT_EQ(read->Number("number"), -7);
 }
 
