@@ -4,12 +4,11 @@
 
 #include <algorithm>
 #include <memory>
-#include <span>
 #include <utility>
 
+#include "cache/block_check.h"
 #include "cache/disk_block_cache.h"
 #include "tciafs/cache/disk_cache.h"
-#include "tciafs/util/hash.h"
 
 namespace tciafs::cache {
 
@@ -93,18 +92,13 @@ Status StoredInstance::CheckBlocks(int64_t begin, int64_t end) {
   return {};
 }
 
-// A block that cannot be read is as good as a bad one: what matters is that it is fetched again.
 Status StoredInstance::CheckBlock(size_t block) {
-  const int64_t offset = BlockBegin(static_cast<int64_t>(block));
-  const auto size =
-      static_cast<size_t>(std::min(BlockSize(static_cast<int64_t>(block)), size_bytes_ - offset));
+  const auto number = static_cast<int64_t>(block);
+  const auto size = static_cast<size_t>(BlockSize(number));
   const auto buffer = std::make_unique_for_overwrite<std::byte[]>(size);
-  const std::span<std::byte> bytes(buffer.get(), size);
-  const auto got = cache_.disk().Read(fd_.get(), offset, bytes);
-  const std::string name = sop_.text() + ": block " + std::to_string(block);
-  if (!got) return Fail(Errc::kCorrupt, name + ": " + got.error().message);
-  if (*got != bytes.size()) return Fail(Errc::kCorrupt, name + " is cut short");
-  if (Xxh3(bytes) != checksums_[block]) return Fail(Errc::kCorrupt, name + " is damaged");
+  const auto intact = ReadIntactBlock(cache_.disk(), fd_.get(), number, size_bytes_,
+                                      checksums_[block], {buffer.get(), size});
+  if (!intact) return Fail(intact.error().Within(sop_.text()));
   return {};
 }
 

@@ -6,9 +6,9 @@
 
 #include <algorithm>
 #include <memory>
-#include <span>
 #include <utility>
 
+#include "cache/block_check.h"
 #include "cache/disk_block_cache.h"
 #include "cache/disk_errors.h"
 #include "tciafs/util/hash.h"
@@ -84,16 +84,11 @@ Status DiskBlockCache::CheckFile(const SeriesState& series, const source::SopUid
   Md5 md5;
   for (size_t block = 0; block < entry->checksums.size(); ++block) {
     if (stop.stop_requested()) return Fail(Errc::kCancelled, "interrupted");
-    const auto number = static_cast<int64_t>(block);
-    const int64_t offset = BlockBegin(number);
-    const std::span<std::byte> bytes(
-        buffer.get(), static_cast<size_t>(std::min(BlockSize(number), *size_bytes - offset)));
-    const std::string name = "block " + std::to_string(block);
-    const auto got = disk_->Read(fd->get(), offset, bytes);
-    if (!got) return corrupt(name + ": " + got.error().message);
-    if (*got != bytes.size()) return corrupt(name + " is cut short");
-    if (Xxh3(bytes) != entry->checksums[block]) return corrupt(name + " is damaged");
-    md5.Update(bytes);
+    const auto bytes =
+        ReadIntactBlock(*disk_, fd->get(), static_cast<int64_t>(block), *size_bytes,
+                        entry->checksums[block], {buffer.get(), size_t{kBlockBytes}});
+    if (!bytes) return corrupt(bytes.error().message);
+    md5.Update(*bytes);
   }
   if (!entry->md5_hex.empty() && md5.FinishHex() != entry->md5_hex)
     return corrupt("its MD5 is another one");

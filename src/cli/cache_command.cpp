@@ -23,8 +23,6 @@ namespace {
 
 using control::Message;
 
-constexpr int kWorkBarWidth = 30;
-
 // What a command is about: a cache, and in it what the request says.
 struct Target {
   CacheAccess access;
@@ -177,15 +175,6 @@ void PrintList(const std::vector<Message>& all) {
   }
 }
 
-// ---- verify
-
-std::string ProgressLine(double part, int64_t done_bytes, int64_t whole_bytes,
-                         const std::string& path) {
-  const std::string line = Bar(part, kWorkBarWidth) + "  " + ProgressText(done_bytes, whole_bytes);
-  const int room = SizeOfTerminal(STDOUT_FILENO).columns - static_cast<int>(line.size()) - 3;
-  return line + "  " + Shortened(Printable(path), room);
-}
-
 // ---- evict and clear
 
 void PrintEvicting(const Message& answer, int64_t& failed) {
@@ -281,15 +270,14 @@ ExitCode RunCacheList(const CacheArguments& arguments, const Caller& caller) {
 ExitCode RunCacheVerify(const CacheArguments& arguments, const Caller& caller) {
   const auto target = FindTarget("cache_verify", arguments, caller);
   if (!target) return Complain(target.error());
-  const bool paint = ::isatty(STDOUT_FILENO) != 0;
+  const bool paint = CanPaint(STDOUT_FILENO);
   Repainter repainter(STDOUT_FILENO);
   int64_t bad = 0;
   const auto asked = target->access.Ask(target->request, [&](const Message& answer) {
-    const int64_t whole = answer.Number("whole_bytes", 0);
-    const int64_t done = answer.Number("done_bytes", 0);
     if (answer.kind() == "progress") {
-      const double part = whole > 0 ? static_cast<double>(done) / static_cast<double>(whole) : 0;
-      if (paint) repainter.Show({ProgressLine(part, done, whole, answer.Text("path"))});
+      if (paint)
+        repainter.Show({WorkLine(answer.Number("done_bytes", 0), answer.Number("whole_bytes", 0),
+                                 answer.Text("path"), SizeOfTerminal(STDOUT_FILENO).columns)});
       return;
     }
     repainter.Clear();

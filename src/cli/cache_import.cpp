@@ -27,12 +27,10 @@ namespace {
 
 using control::Message;
 
-constexpr int kImportBarWidth = 30;
-
 class Importing {
  public:
   Importing(const CacheAccess& access, const FoundFiles& found)
-      : access_(access), found_(found), paint_(::isatty(STDOUT_FILENO) != 0) {
+      : access_(access), found_(found), paint_(CanPaint(STDOUT_FILENO)) {
     for (const auto& [uid, series] : found.series) whole_bytes_ += series.size_bytes();
   }
 
@@ -151,12 +149,8 @@ class Importing {
     const int64_t now_ms = clock_.MonotonicMs();
     if (!paint_ || now_ms - painted_ms_ < control::kProgressPauseMs) return;
     painted_ms_ = now_ms;
-    const double part =
-        whole_bytes_ > 0 ? static_cast<double>(done_bytes_) / static_cast<double>(whole_bytes_) : 0;
-    const std::string line =
-        Bar(part, kImportBarWidth) + "  " + ProgressText(done_bytes_, whole_bytes_);
-    const int room = SizeOfTerminal(STDOUT_FILENO).columns - static_cast<int>(line.size()) - 3;
-    painter_.Show({line + "  " + Shortened(Printable(path), room)});
+    painter_.Show(
+        {WorkLine(done_bytes_, whole_bytes_, path, SizeOfTerminal(STDOUT_FILENO).columns)});
   }
 
   const CacheAccess& access_;

@@ -5,8 +5,6 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <cstdlib>
-#include <string_view>
 #include <utility>
 
 #include "cli/daemon_link.h"
@@ -22,7 +20,7 @@ using control::Message;
 // What is told, as it is told: lines that stay, and on a terminal bars below them.
 class FetchDisplay {
  public:
-  FetchDisplay() : on_terminal_(CanPaint()), bars_(STDOUT_FILENO) {}
+  FetchDisplay() : on_terminal_(CanPaint(STDOUT_FILENO)), bars_(STDOUT_FILENO) {}
   ~FetchDisplay() { bars_.Clear(); }
 
   void Take(const Message& told) {
@@ -51,11 +49,6 @@ class FetchDisplay {
   const FetchProgress& progress() const { return progress_; }
 
  private:
-  static bool CanPaint() {
-    const char* terminal = std::getenv("TERM");
-    return ::isatty(STDOUT_FILENO) != 0 &&
-           (terminal == nullptr || std::string_view(terminal) != "dumb");
-  }
   void Paint(const std::vector<std::string>& lines) {
     if (on_terminal_) bars_.Show(lines);
   }

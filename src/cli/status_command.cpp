@@ -90,7 +90,7 @@ ExitCode RunStatus(const StatusArguments& arguments, const Caller& caller) {
     Print(report.lines);
     return report.code;
   }
-  const bool repaint = ::isatty(STDOUT_FILENO) != 0 && !arguments.json;
+  const bool repaint = CanPaint(STDOUT_FILENO) && !arguments.json;
   const Interruptible interruptible(-1);
   Repainter repainter(STDOUT_FILENO);
   for (;;) {

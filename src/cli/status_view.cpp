@@ -13,6 +13,7 @@ namespace {
 using control::Message;
 
 constexpr int kBarWidth = 22;
+constexpr int kWorkBarWidth = 30;
 
 std::string MountLine(const Message& mount) {
   return fmt::format("{}  tciafs {}, mounted for {}{}", Printable(mount.Text("mountpoint")),
@@ -85,6 +86,15 @@ std::string ErrorLine(const Message& error) {
 std::string ProgressText(int64_t done_bytes, int64_t whole_bytes) {
   if (whole_bytes < 0) return FormatSize(done_bytes);
   return FormatSize(done_bytes) + " of " + FormatSize(whole_bytes);
+}
+
+std::string WorkLine(int64_t done_bytes, int64_t whole_bytes, const std::string& path,
+                     int columns) {
+  const double part =
+      whole_bytes > 0 ? static_cast<double>(done_bytes) / static_cast<double>(whole_bytes) : 0;
+  const std::string line = Bar(part, kWorkBarWidth) + "  " + ProgressText(done_bytes, whole_bytes);
+  const int room = columns - static_cast<int>(line.size()) - 3;
+  return line + "  " + Shortened(Printable(path), room);
 }
 
 std::vector<std::string> StatusLines(const std::vector<Message>& answers, int width) {

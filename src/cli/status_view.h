@@ -18,4 +18,7 @@ std::vector<std::string> StatusLines(const std::vector<control::Message>& answer
 // "12.0 of 26.5 MiB", "12.0 MiB" if the whole is unknown (negative).
 std::string ProgressText(int64_t done_bytes, int64_t whole_bytes);
 
+// What work on the cache is at: a bar, bytes, and as much of the path as `columns` have room for.
+std::string WorkLine(int64_t done_bytes, int64_t whole_bytes, const std::string& path, int columns);
+
 }  // namespace tciafs::cli

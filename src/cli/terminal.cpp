@@ -74,6 +74,11 @@ TerminalSize SizeOfTerminal(int fd) {
   return size;
 }
 
+bool CanPaint(int fd) {
+  const char* terminal = std::getenv("TERM");
+  return ::isatty(fd) != 0 && (terminal == nullptr || std::string_view(terminal) != "dumb");
+}
+
 std::string Bar(double part, int width) {
   const int inside = std::max(width - 2, 1);
   const int filled = static_cast<int>(std::floor(std::clamp(part, 0.0, 1.0) * inside));

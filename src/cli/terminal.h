@@ -18,6 +18,8 @@ struct TerminalSize {
   int rows = 24;
 };
 TerminalSize SizeOfTerminal(int fd);
+// A terminal on which lines can be drawn over.
+bool CanPaint(int fd);
 
 // "[====>     ]", `width` columns in all; a part below 0 or above 1 is taken for that.
 std::string Bar(double part, int width);

@@ -36,9 +36,19 @@ class Asking(harness.MountCase):
     def status(self):
         return harness.command("status", self.mounted.path).stdout
 
+    def asking_in_vain(self, path, endpoint, **options):
+        """A refresh that has sent its request, and waits."""
+        before = self.mounted.log().count(endpoint)
+        asking = self.background(harness.PROGRAM, "refresh", path, stderr=harness.PIPE,
+                                 env=harness.clean_environment(), **options)
+        harness.wait_for(lambda: self.mounted.log().count(endpoint) > before, "the request is sent")
+        return asking
+
     def request(self, line):
         """A line over the socket, as no command would send it: the last answer."""
-        sockets = [path for path in glob.glob("/run/tciafs/*.socket")
+        places = ("/run/tciafs", f"/run/user/{os.getuid()}/tciafs", f"/tmp/tciafs-{os.getuid()}",
+                  os.environ.get("XDG_RUNTIME_DIR", "") + "/tciafs")
+        sockets = [path for place in places for path in glob.glob(place + "/*.socket")
                    if self._record_of(path) == self.mounted.path]
         with socket.socket(socket.AF_UNIX) as channel:
             channel.settimeout(harness.WAIT_S)
@@ -162,9 +172,7 @@ class Status(Asking):
 
     def test_requests_end_with_the_mount(self):
         self.server.plan({"endpoint": "*", "times": -1, "action": "stall_before_head"})
-        asking = self.background(harness.PROGRAM, "refresh", self.mounted.path,
-                                 stderr=harness.PIPE, text=True, env=harness.clean_environment())
-        time.sleep(0.3)
+        asking = self.asking_in_vain(self.mounted.path, "getCollectionValues", text=True)
         self.mounted.unmount()
         self.assertEqual(asking.wait(harness.WAIT_S), 1)
         self.assertIn("the mount has ended", asking.stderr.read())
@@ -196,9 +204,7 @@ class Refresh(Asking):
     def test_ctrl_c(self):
         os.listdir(self.mounted / "C")
         self.server.plan({"endpoint": "*", "times": -1, "action": "stall_before_head"})
-        asking = self.background(harness.PROGRAM, "refresh", self.mounted / "C",
-                                 stderr=harness.PIPE, env=harness.clean_environment())
-        time.sleep(0.3)
+        asking = self.asking_in_vain(self.mounted / "C", "getPatient")
         asking.send_signal(signal.SIGINT)
         self.assertEqual(asking.wait(harness.WAIT_S), 130)
         self.assertEqual(asking.stderr.read(), b"")

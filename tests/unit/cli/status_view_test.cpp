@@ -47,6 +47,13 @@ TEST(Terminal, ControlCharactersDoNotReachIt) {
   EXPECT_EQ(Printable("a\x1b[2Jb\x7f\n"), "a?[2Jb??");
 }
 
+TEST(WorkLine, FitsTheTerminal) {
+  const std::string path = "/a/very/long/path/of/a/series";
+  EXPECT_EQ(WorkLine(1, 2, path, 200), Bar(0.5, 30) + "  1 B of 2 B  " + path);
+  EXPECT_LT(WorkLine(1, 2, path, 60).size(), 60u);
+  EXPECT_THAT(WorkLine(0, 0, path, 200), HasSubstr(Bar(0, 30)));
+}
+
 TEST(StatusLines, EverySectionOnce) {
   const std::vector<Message> answers = {
       Message("mount").Add("version", "1.0").Add("mountpoint", "/m").Add("uptime_ms", 5000),
