@@ -22,7 +22,9 @@ QueuedSink::QueuedSink(std::shared_ptr<FetchCore> core, std::shared_ptr<Instance
 // ---- the source's calls
 
 Status QueuedSink::BeginInstance(const source::SopUid& sop) {
+  filling_.reset();
   filled_bytes_ = 0;
+  capacity_bytes_ = kQueueHeadBytes;
   Event event;
   event.kind = Event::Kind::kBegin;
   event.sop = sop;
@@ -31,12 +33,12 @@ Status QueuedSink::BeginInstance(const source::SopUid& sop) {
 
 Status QueuedSink::Data(ByteView bytes) {
   while (!bytes.empty()) {
-    if (!filling_) filling_ = NewBuffer();
-    const size_t taken_bytes = std::min(bytes.size(), kQueuePieceBytes - filled_bytes_);
+    if (!filling_) filling_ = NewBuffer(capacity_bytes_);
+    const size_t taken_bytes = std::min(bytes.size(), capacity_bytes_ - filled_bytes_);
     std::memcpy(filling_.get() + filled_bytes_, bytes.data(), taken_bytes);
     filled_bytes_ += taken_bytes;
     bytes = bytes.subspan(taken_bytes);
-    if (filled_bytes_ == kQueuePieceBytes) TCIAFS_TRY(PushFilled());
+    if (filled_bytes_ == capacity_bytes_) TCIAFS_TRY(PushFilled());
   }
   return {};
 }
@@ -69,6 +71,7 @@ Status QueuedSink::PushFilled() {
   Event event;
   event.buffer = std::move(filling_);
   event.size_bytes = std::exchange(filled_bytes_, 0);
+  event.capacity_bytes = std::exchange(capacity_bytes_, kQueuePieceBytes);
   return Push(std::move(event));
 }
 
@@ -79,8 +82,8 @@ Status QueuedSink::Push(Event event) {
   {
     MutexLock lock(mutex_);
     if (failure_ && !done) return Fail(*failure_);
-    event.memory_bytes = sizeof(Event) + event.sop.text().size() + event.md5_hex.size() +
-                         (event.buffer ? kQueuePieceBytes : 0);
+    event.memory_bytes =
+        sizeof(Event) + event.sop.text().size() + event.md5_hex.size() + event.capacity_bytes;
     queued_bytes_ += event.memory_bytes;
     if (IsEnd(event)) ++ends_;
     events_.push_back(std::move(event));
@@ -98,8 +101,8 @@ bool QueuedSink::AwaitRoom() {
   return queued_bytes_ < bytes_max_;
 }
 
-QueuedSink::Buffer QueuedSink::NewBuffer() {
-  {
+QueuedSink::Buffer QueuedSink::NewBuffer(size_t capacity_bytes) {
+  if (capacity_bytes == kQueuePieceBytes) {
     MutexLock lock(mutex_);
     if (!spare_.empty()) {
       Buffer buffer = std::move(spare_.back());
@@ -107,7 +110,7 @@ QueuedSink::Buffer QueuedSink::NewBuffer() {
       return buffer;
     }
   }
-  return std::make_unique_for_overwrite<std::byte[]>(kQueuePieceBytes);
+  return std::make_unique_for_overwrite<std::byte[]>(capacity_bytes);
 }
 
 // ---- passing on: a thread of the executor, or the source's
@@ -147,7 +150,7 @@ void QueuedSink::PassOn() {
     Status passed = PassOn(event);
     MutexLock lock(mutex_);
     queued_bytes_ -= event.memory_bytes;
-    if (event.buffer) spare_.push_back(std::move(event.buffer));
+    if (event.capacity_bytes == kQueuePieceBytes) spare_.push_back(std::move(event.buffer));
     if (!passed && !failure_) failure_ = std::move(passed).error();
     if (queued_bytes_ <= bytes_max_ / 2) emptied_.NotifyAll();
   }

@@ -48,6 +48,7 @@ class QueuedSink final : public source::SeriesSink,
     std::string md5_hex;  // kMd5; kBegin: once it is known
     Buffer buffer;        // kData
     size_t size_bytes = 0;
+    size_t capacity_bytes = 0;
     Status status;            // kDone
     size_t memory_bytes = 0;  // what it counts as in the queue
   };
@@ -56,7 +57,7 @@ class QueuedSink final : public source::SeriesSink,
   Status PushFilled();
   Status Push(Event event);
   bool AwaitRoom();
-  Buffer NewBuffer();
+  Buffer NewBuffer(size_t capacity_bytes);
   void AskForTurn() TCIAFS_REQUIRES(mutex_);
   void TakeTurn();
   void PassOn();
@@ -72,13 +73,14 @@ class QueuedSink final : public source::SeriesSink,
   // Of the source's calls alone.
   Buffer filling_;
   size_t filled_bytes_ = 0;
+  size_t capacity_bytes_ = 0;  // of the buffer that is filled, or is next
 
   Mutex mutex_;
   CondVar emptied_;
   Events events_ TCIAFS_GUARDED_BY(mutex_);
-  size_t queued_bytes_ TCIAFS_GUARDED_BY(mutex_) = 0;  // what is being passed on included
-  size_t ends_ TCIAFS_GUARDED_BY(mutex_) = 0;          // of instances or of all, in events_
-  std::vector<Buffer> spare_ TCIAFS_GUARDED_BY(mutex_);
+  size_t queued_bytes_ TCIAFS_GUARDED_BY(mutex_) = 0;    // what is being passed on included
+  size_t ends_ TCIAFS_GUARDED_BY(mutex_) = 0;            // of instances or of all, in events_
+  std::vector<Buffer> spare_ TCIAFS_GUARDED_BY(mutex_);  // whole pieces
   bool turn_asked_ TCIAFS_GUARDED_BY(mutex_) = false;
   bool passing_on_ TCIAFS_GUARDED_BY(mutex_) = false;  // by one thread at a time
   std::optional<Error> failure_ TCIAFS_GUARDED_BY(mutex_);

@@ -52,6 +52,10 @@ class FakeBlockCache final : public cache::BlockCache {
   int breaches() const { return breaches_; }  // of "one thread at a time", "one writer"
   int begun() const { return begun_; }
   int open_writers() const { return writers_; }
+  std::vector<size_t> appended_sizes() const {  // of all instances, in order
+    MutexLock lock(mutex_);
+    return appended_sizes_;
+  }
   std::string Text(const cache::SeriesKey& key, const source::SopUid& sop) const {
     MutexLock lock(mutex_);
     const auto series = series_.find(key);
@@ -243,6 +247,8 @@ class FakeBlockCache final : public cache::BlockCache {
       if (owner_.space_left_bytes_.fetch_sub(count) < count)
         return Fail(Errc::kNoSpace, "the cache is full");
       file_->Append(bytes);
+      MutexLock lock(owner_.mutex_);
+      owner_.appended_sizes_.push_back(bytes.size());
       return {};
     }
     Result<std::shared_ptr<cache::InstanceFile>> Publish(const std::string& md5_hex) override {
@@ -310,6 +316,7 @@ class FakeBlockCache final : public cache::BlockCache {
   cache::RoomFor room_ TCIAFS_GUARDED_BY(mutex_) = {.room_bytes = int64_t{1} << 40};
   std::optional<Error> begin_error_ TCIAFS_GUARDED_BY(mutex_);
   int busy_times_ TCIAFS_GUARDED_BY(mutex_) = 0;
+  std::vector<size_t> appended_sizes_ TCIAFS_GUARDED_BY(mutex_);
   std::atomic<int64_t> space_left_bytes_ = int64_t{1} << 40;
   std::atomic<int> breaches_ = 0;
   std::atomic<int> begun_ = 0;

@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "tciafs/cache/block_cache.h"
+
 namespace tciafs::fetch {
 
 // A broken stream is tried twice more: enough for a restarted server, short of hammering a dead
@@ -42,8 +44,10 @@ inline constexpr int64_t kUnannouncedBytesMax = int64_t{1} << 40;
 inline constexpr int64_t kUnannouncedInstancesMax = 1'000'000;
 
 // What a stream may be ahead of the summing and writing of it: eight slices of the usual half MiB,
-// which is as many as are summed side by side. A piece is as large as the cache's blocks.
+// which is as many as are summed side by side. Pieces begin and end where the cache's blocks do:
+// the first of an instance is its head, the others are whole blocks, which are written as they are.
 inline constexpr size_t kQueueBytesMax = size_t{4} << 20;
+inline constexpr size_t kQueueHeadBytes = static_cast<size_t>(cache::kInstanceHeadBytes);
 inline constexpr size_t kQueuePieceBytes = size_t{128} << 10;
 
 // What is fetched ahead must leave this share of the free space, and so much for each instance

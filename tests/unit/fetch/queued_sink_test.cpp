@@ -2,6 +2,7 @@
 // Copyright the tciafs authors
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <latch>
 #include <memory>
@@ -54,6 +55,9 @@ TEST_F(QueuedSinkTest, WhatTheSourceDeliversIsTakenLater) {
 TEST_F(QueuedSinkTest, BytesAndSumsOfAllSizes) {
   const std::vector<size_t> sizes = {0,
                                      1,
+                                     kQueueHeadBytes,
+                                     kQueueHeadBytes + 1,
+                                     kQueueHeadBytes + kQueuePieceBytes,
                                      kQueuePieceBytes - 1,
                                      kQueuePieceBytes,
                                      kQueuePieceBytes + 1,
@@ -79,6 +83,25 @@ TEST_F(QueuedSinkTest, BytesAndSumsOfAllSizes) {
     EXPECT_EQ(Md5InCache(target, sop), Md5Of(text)) << sizes[i] << " bytes";
   }
   EXPECT_TRUE(cache_.Verified(Key(target), target.record.version));
+}
+
+// Whatever slices the source delivers: what the cache gets are its own blocks, not parts of them.
+TEST_F(QueuedSinkTest, PiecesAreTheCachesBlocks) {
+  const auto target = Target();
+  Read(target, "a");
+  const std::string text = Text('x', kQueueHeadBytes + 2 * kQueuePieceBytes + 5);
+  for (const char* sop : {"a", "b"}) {
+    ASSERT_TRUE(source_.stream(0).Begin(sop));
+    for (size_t at = 0; at < text.size(); at += 50'000)
+      ASSERT_TRUE(source_.stream(0).sink->Data(
+          AsBytes(text).subspan(at).first(std::min<size_t>(50'000, text.size() - at))));
+    ASSERT_TRUE(source_.stream(0).sink->EndInstance());
+  }
+  End(source_.stream(0));
+  EXPECT_EQ(cache_.appended_sizes(),
+            (std::vector<size_t>{kQueueHeadBytes, kQueuePieceBytes, kQueuePieceBytes, 5,  //
+                                 kQueueHeadBytes, kQueuePieceBytes, kQueuePieceBytes, 5}));
+  EXPECT_TRUE(cache_.Text(Key(target), SopUid("b")) == text);
 }
 
 // No thread of the executor ever runs, and the source's is not held up for it.
