@@ -22,6 +22,10 @@ Status OutOfOrder() { return Fail(Errc::kInternal, "the source delivered events 
 InstanceSink::InstanceSink(std::shared_ptr<SinkOwner> owner, std::optional<source::SopUid> only)
     : owner_(std::move(owner)), intake_(owner_->intake()), only_(std::move(only)) {}
 
+void InstanceSink::KnowRequest(uint64_t request_id) {
+  if (!only_) intake_.request_id = request_id;
+}
+
 Status InstanceSink::BeginInstance(const source::SopUid& sop) {
   const Gate::Pass pass(intake_.core.gate);
   if (!pass) return Closed();

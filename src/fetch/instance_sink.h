@@ -39,6 +39,7 @@ struct Intake {
   FetchCore& core;
   const cache::SeriesPlan plan;
   std::atomic<int64_t> bytes_received = 0;
+  std::atomic<uint64_t> request_id = 0;  // of the latest series stream; 0: there was none
 
   Mutex turn;
   std::unique_ptr<cache::SeriesWriter> writer TCIAFS_GUARDED_BY(turn);
@@ -71,6 +72,7 @@ class InstanceSink final : public source::SeriesSink,
   // `only`: the one instance asked for, if it was not the series.
   InstanceSink(std::shared_ptr<SinkOwner> owner, std::optional<source::SopUid> only);
 
+  void KnowRequest(uint64_t request_id) override;
   Status BeginInstance(const source::SopUid& sop) override;
   Status Data(ByteView bytes) override;
   Status EndInstance() override;

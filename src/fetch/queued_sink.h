@@ -33,6 +33,7 @@ class QueuedSink final : public source::SeriesSink,
  public:
   QueuedSink(std::shared_ptr<FetchCore> core, std::shared_ptr<InstanceSink> sink);
 
+  void KnowRequest(uint64_t request_id) override { sink_->KnowRequest(request_id); }
   Status BeginInstance(const source::SopUid& sop) override;
   Status Data(ByteView bytes) override;
   Status EndInstance() override;

@@ -46,6 +46,7 @@ SeriesDownload::Joined SeriesDownload::Join(const WaiterPtr& waiter, bool not_in
   if (!waiter->for_series()) published_.erase(waiter->sop);
   waiters_.Add(waiter);
   ++interest_;
+  asked_as_series_ |= waiter->for_series();
   last_interest_ms_ = core_->clock.MonotonicMs();
   return Joined::kWaiting;
 }
@@ -218,6 +219,7 @@ void SeriesDownload::After(int64_t delay_ms, std::function<void()> step) {
 void SeriesDownload::Start() {
   Run([this] {
     if (EndedByCancel()) return;
+    if (!began_ms_) began_ms_ = core_->clock.MonotonicMs();
     Enter(Phase::kOpening);
     Open();
   });
@@ -393,6 +395,7 @@ void SeriesDownload::Close(std::vector<WaiterPtr> unserved, const std::optional<
   writer.reset();
   std::optional<SeriesOutcome> outcome;
   if (!error) {
+    LogEnd();
     RememberMissing(unserved);
     const bool wanted = std::any_of(unserved.begin(), unserved.end(),
                                     [](const auto& waiter) { return waiter->for_series(); });

@@ -107,6 +107,7 @@ class SeriesDownload final : public SinkOwner, public std::enable_shared_from_th
   void RememberMissing(const std::vector<WaiterPtr>& unserved);
   SeriesOutcome Outcome() const;
   std::string WhyNotVerified(const SeriesOutcome& outcome) const;
+  void LogEnd() const;
   void LingerOver(uint64_t interest_then);
   bool EndedByCancel();
   bool MarkCancelled(const Error& error) TCIAFS_REQUIRES(mutex_);
@@ -131,6 +132,7 @@ class SeriesDownload final : public SinkOwner, public std::enable_shared_from_th
   std::shared_ptr<Strand> strand_;  // null after Abandon
 
   // Of the steps alone.
+  std::optional<int64_t> began_ms_;
   int busy_retries_ = 0;
   int streams_broken_ = 0;
   int64_t progress_ms_ = 0;  // when a stream last brought something, or the first began
@@ -158,6 +160,7 @@ class SeriesDownload final : public SinkOwner, public std::enable_shared_from_th
   std::unordered_set<source::SopUid> tried_singly_ TCIAFS_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<InstanceSink>> sinks_ TCIAFS_GUARDED_BY(mutex_);
   uint64_t interest_ TCIAFS_GUARDED_BY(mutex_) = 0;  // counts who asked for an instance of it
+  bool asked_as_series_ TCIAFS_GUARDED_BY(mutex_) = false;
   int64_t last_interest_ms_ TCIAFS_GUARDED_BY(mutex_) = 0;  // asked, was answered, went away
   std::optional<int64_t> stream_began_ms_ TCIAFS_GUARDED_BY(mutex_);
 };

@@ -255,6 +255,29 @@ SeriesOutcome SeriesDownload::Outcome() const {
   return outcome;
 }
 
+// What came, for whom, and by which request, which earlier lines may be about.
+void SeriesDownload::LogEnd() const {
+  const uint64_t request_id = intake_.request_id;
+  std::string_view whom = "readers";
+  size_t singles = 0;
+  {
+    MutexLock lock(mutex_);
+    singles = tried_singly_.size();
+    if (interest_ == 0) whom = "reading ahead";
+    if (asked_as_series_) whom = "fetch";
+  }
+  if (request_id == 0 && singles == 0) return;  // it was all here
+  std::string by = request_id > 0 ? fmt::format("request {}", request_id) : "";
+  if (singles > 0)
+    by += fmt::format("{}{} single image{}", by.empty() ? "" : " and ", singles,
+                      singles == 1 ? "" : "s");
+  const int64_t announced = intake_.plan.version.image_count;
+  LogInfo("series {}: {}{} instances, {} bytes in {} ms, {}; for {} ({})", key().series.text(),
+          findings_.instances, announced >= 0 ? fmt::format(" of {}", announced) : "",
+          findings_.size_bytes, core_->clock.MonotonicMs() - *began_ms_,
+          verified_ ? "verified" : "not verified", whom, by);
+}
+
 std::string SeriesDownload::WhyNotVerified(const SeriesOutcome& outcome) const {
   const auto& announced = intake_.plan.version;
   if (findings_.complete && outcome.instances > 0)

@@ -111,8 +111,8 @@ NextStep OngoingTransfer::EndStalled() {
 // Whatever became of the rest of an answer nobody is waiting for.
 NextStep OngoingTransfer::NextAfterHead() {
   if (redirecting_) return {.kind = NextStep::Kind::kRedirect};
-  LogDebug("{}: status {}, attempt {} follows in {} ms", origin_.host, head_->status, attempts_ + 1,
-           *retry_delay_ms_);
+  LogDebug("request {}: {}: status {}, attempt {} follows in {} ms", request_.id, origin_.host,
+           head_->status, attempts_ + 1, *retry_delay_ms_);
   return {.kind = NextStep::Kind::kRetry, .delay_ms = *retry_delay_ms_};
 }
 
@@ -122,7 +122,8 @@ NextStep OngoingTransfer::NextAfterFailure(ExchangeFailure failure) {
   if (!again) return {.result = Fail(std::move(failure.error))};
   head_delivered_ = false;
   body_bytes_ = 0;
-  LogDebug("{}, attempt {} follows in {} ms", failure.error.message, attempts_ + 1, *delay_ms);
+  LogDebug("request {}: {}, attempt {} follows in {} ms", request_.id, failure.error.message,
+           attempts_ + 1, *delay_ms);
   return {.kind = NextStep::Kind::kRetry, .delay_ms = *delay_ms};
 }
 

@@ -4,8 +4,6 @@
 
 #include <utility>
 
-#include "tciafs/util/log.h"
-
 namespace tciafs::nbia {
 
 // One call on its way; lives until its `done`.
@@ -78,7 +76,6 @@ void ApiClient::Start(const std::shared_ptr<Sending>& sending, const std::string
   const Question& question = sending->api_call.question;
   ExchangeSpec spec{sending->api_call.request, question, sending->api_call.later_silence_ms};
   if (!authorization.empty()) spec.request.headers.emplace_back("Authorization", authorization);
-  LogDebug("{}: {}", question.host, question.endpoint);
   auto end = [reader = sending->reader, done = std::move(done)](std::optional<Refusal> refusal) {
     if (refusal && refusal->means_empty) {
       reader->Begin();

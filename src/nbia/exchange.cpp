@@ -4,10 +4,12 @@
 
 #include <fmt/core.h>
 
+#include <atomic>
 #include <string_view>
 #include <utility>
 
 #include "nbia/limits.h"
+#include "tciafs/util/log.h"
 #include "tciafs/util/mutex.h"
 
 namespace tciafs::nbia {
@@ -19,6 +21,7 @@ class Exchange final : public http::ResponseHandler, public std::enable_shared_f
            ExchangeDone done)
       : scheduler_(ports.scheduler),
         strand_(Strand::Create(ports.executor)),
+        request_id_(spec.request.id),
         question_(std::move(spec.question)),
         later_silence_ms_(spec.later_silence_ms),
         restartable_(reader->restartable()),
@@ -53,10 +56,12 @@ class Exchange final : public http::ResponseHandler, public std::enable_shared_f
   void CollectRefusal(std::string_view bytes);
   void Finish(const Result<http::TransferStats>& result);
   std::optional<Refusal> Outcome(const Result<http::TransferStats>& result);
+  void Log(const Result<http::TransferStats>& result, const std::optional<Refusal>& outcome) const;
 
   Scheduler& scheduler_;
   const std::shared_ptr<Strand> strand_;
 
+  const uint64_t request_id_;
   const Question question_;
   const int64_t later_silence_ms_;
   const bool restartable_;
@@ -84,6 +89,16 @@ class Exchange final : public http::ResponseHandler, public std::enable_shared_f
   int status_ = 0;
   std::string refusal_body_;
 };
+
+uint64_t NextRequestId() {
+  static std::atomic<uint64_t> last_id = 0;
+  return ++last_id;
+}
+
+// Not of whoever cancelled it, or of this machine.
+bool OfTheRequest(Errc code) {
+  return code != Errc::kCancelled && code != Errc::kNoSpace && code != Errc::kInternal;
+}
 
 bool IsGood(int status) { return status == 200 || status == 204; }
 
@@ -265,10 +280,20 @@ void Exchange::CollectRefusal(std::string_view bytes) {
 
 void Exchange::Finish(const Result<http::TransferStats>& result) {
   std::optional<Refusal> outcome = Outcome(result);
+  Log(result, outcome);
+  if (outcome && OfTheRequest(outcome->error.code))
+    outcome->error.message += fmt::format(" (request {})", request_id_);
   stop_.reset();
   const auto reader = std::move(reader_);
   const auto done = std::move(done_);
   done(std::move(outcome));
+}
+
+void Exchange::Log(const Result<http::TransferStats>& result,
+                   const std::optional<Refusal>& outcome) const {
+  if (outcome) return LogDebug("request {}: {}", request_id_, outcome->error.message);
+  LogDebug("request {}: {}: {}: {} bytes", request_id_, question_.host, question_.endpoint,
+           result ? result->body_bytes : 0);
 }
 
 std::optional<Refusal> Exchange::Outcome(const Result<http::TransferStats>& result) {
@@ -309,7 +334,10 @@ std::optional<Refusal> Exchange::Outcome(const Result<http::TransferStats>& resu
 
 void StartExchange(const ExchangePorts& ports, ExchangeSpec spec,
                    std::shared_ptr<BodyReader> reader, std::stop_token stop, ExchangeDone done) {
-  http::Request request = std::move(spec.request);
+  spec.request.id = NextRequestId();
+  LogDebug("request {}: {}: {}", spec.request.id, spec.question.host, spec.question.endpoint);
+  reader->OnRequest(spec.request.id);
+  http::Request request = spec.request;
   const auto exchange =
       std::make_shared<Exchange>(ports, std::move(spec), std::move(reader), std::move(done));
   exchange->Start(ports.transport, std::move(request), stop);

@@ -8,6 +8,9 @@
 // Threads: reader and `done` run on the strand, one after the other; `done` exactly once and last,
 // also when the stop token fires (kCancelled). The exchange keeps itself alive until then and
 // drops reader and `done` before it ends.
+//
+// Requests are numbered, from 1 in each process: the log says at level debug when one is sent and
+// how it ended, and the message of a refusal that is not of this machine ends with "(request 17)".
 #pragma once
 
 #include <functional>
@@ -26,6 +29,8 @@ namespace tciafs::nbia {
 class BodyReader {
  public:
   virtual ~BodyReader() = default;
+  // The request is about to be sent; the log knows it by this number.
+  virtual void OnRequest(uint64_t /*request_id*/) {}
   // An answer begins; called again, to forget everything, when a broken transfer starts over.
   virtual void Begin() = 0;
   virtual Status Read(ByteView bytes) = 0;

@@ -24,6 +24,7 @@ class ImageReader final : public BodyReader {
  public:
   ImageReader(Question question, source::SopUid sop, std::shared_ptr<source::SeriesSink> sink);
 
+  void OnRequest(uint64_t request_id) override { sink_->KnowRequest(request_id); }
   void Begin() override {}
   Status Read(ByteView bytes) override;
   Status End() override;

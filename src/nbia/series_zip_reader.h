@@ -38,6 +38,7 @@ class SeriesZipReader final : public BodyReader, private zip::ZipHandler {
   SeriesZipReader(Question question, source::SeriesUid series,
                   std::shared_ptr<source::SeriesSink> sink, const SeriesZipLimits& limits = {});
 
+  void OnRequest(uint64_t request_id) override { sink_->KnowRequest(request_id); }
   void Begin() override;
   Status Read(ByteView bytes) override;
   Status End() override;

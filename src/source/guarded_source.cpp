@@ -19,6 +19,7 @@ class GuardedSink final : public SeriesSink {
   GuardedSink(GuardPtr guard, CallPtr call, std::shared_ptr<SeriesSink> sink)
       : guard_(std::move(guard)), call_(std::move(call)), sink_(std::move(sink)) {}
 
+  void KnowRequest(uint64_t request_id) override { sink_->KnowRequest(request_id); }
   Status BeginInstance(const SopUid& sop) override { return Noting(sink_->BeginInstance(sop)); }
   Status Data(ByteView bytes) override {
     guard_->NoteDelivery();

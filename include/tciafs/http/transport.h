@@ -40,6 +40,7 @@ struct RetryPolicy {
 };
 
 struct Request {
+  uint64_t id = 0;  // for the log: what it says of one request carries the same number
   std::string method = "GET";
   std::string url;
   Headers headers;

@@ -45,6 +45,9 @@ struct Capabilities {
 class SeriesSink {
  public:
   virtual ~SeriesSink() = default;
+  // The number under which the log knows the request that is about to bring the stream; comes again
+  // where it has to be asked anew.
+  virtual void KnowRequest(uint64_t /*request_id*/) {}
   // An archive may deliver an instance more than once; which is right is for the sink to find out.
   virtual Status BeginInstance(const SopUid& sop) = 0;
   virtual Status Data(ByteView bytes) = 0;
