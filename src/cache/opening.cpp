@@ -97,6 +97,31 @@ Status SetAside(const Layout& layout, std::string_view why) {
   return Check(code, layout.series_root());
 }
 
+struct Opening {
+  std::unique_ptr<Disk> disk;
+  const CacheOptions& options;
+  const Clock& clock;
+  const Layout layout;
+  bool emptied = false;  // the index does not know yet that there are no files
+};
+
+// The blocks of older formats were cut in other places, so their checksums fit nothing. What users
+// decided and what is known without bytes stays. Done again if it does not end: FORMAT is old then.
+Status Upgrade(const Opening& opening, int format) {
+  const Layout& layout = opening.layout;
+  LogWarning(
+      "cache {}: written by an older tciafs (format {}, this one writes {}); its images are "
+      "removed, "
+      "to be fetched again, and what is pinned stays pinned",
+      layout.root(), format, kFormatVersion);
+  std::error_code code;
+  fs::remove_all(layout.series_root(), code);
+  TCIAFS_TRY(Check(code, layout.series_root()));
+  CommitStep("cache.upgrade.series_removed");
+  TCIAFS_TRY(opening.disk->MakeDirectory(layout.series_root()));
+  return {};
+}
+
 int64_t TreeBytes(const std::string& directory) {
   std::error_code code;
   int64_t bytes = 0;
@@ -108,13 +133,6 @@ int64_t TreeBytes(const std::string& directory) {
   }
   return bytes == 0 ? 0 : bytes + kDiskUnitBytes;
 }
-
-struct Opening {
-  std::unique_ptr<Disk> disk;
-  const CacheOptions& options;
-  const Clock& clock;
-  const Layout layout;
-};
 
 struct Loaded {
   std::unique_ptr<Index> index;
@@ -136,6 +154,7 @@ Result<Loaded> LoadIndex(const Opening& opening, bool died) {
   Loaded loaded;
   TCIAFS_ASSIGN(loaded.index,
                 Index::Open(layout.index_directory(), IndexMapBytes(opening.options)));
+  if (opening.emptied) TCIAFS_TRY(ForgetImages(*loaded.index));
   std::vector<SeriesId> damaged;
   TCIAFS_TRY(loaded.index->VisitSeries([&](const SeriesId& id, std::optional<SeriesEntry> entry) {
     if (entry) {
@@ -228,10 +247,19 @@ Result<std::unique_ptr<BlockCache>> Open(Opening opening) {
                                         std::to_string(format) + ", this one knows " +
                                         std::to_string(kFormatVersion) + ")");
   }
+  const bool older = format > 0 && format < kFormatVersion;
+  if (older && opening.options.as_it_is) {
+    return Fail(Errc::kUnsupported,
+                layout.root() + ": written by an older tciafs (format " + std::to_string(format) +
+                    ", this one writes " + std::to_string(kFormatVersion) +
+                    "); the next mount removes its images and keeps what is pinned");
+  }
   CommitStep("cache.open.locked");
   TCIAFS_TRY(owner.Write(OwnerLock::Stage::kChecking));
   CommitStep("cache.open.checking");
   TCIAFS_TRY(opening.disk->MakeDirectory(layout.series_root()));
+  if (older) TCIAFS_TRY(Upgrade(opening, format));
+  opening.emptied = older;
   TCIAFS_ASSIGN(Loaded loaded, LoadOrStartAnew(opening, owner, format));
   if (format != kFormatVersion) TCIAFS_TRY(WriteFormat(*opening.disk, layout));
   CommitStep("cache.open.loaded");

@@ -75,6 +75,19 @@ std::set<std::string> Match(const FileSizes& files, Instances& instances, Series
   return kept;
 }
 
+Status ForgetSeries(Index& index, const std::vector<SeriesId>& series) {
+  constexpr size_t kStep = 32;  // in one transaction: deleting takes pages, too
+  for (size_t next = 0; next < series.size(); next += kStep) {
+    TCIAFS_TRY(index.Commit([&] {
+      IndexChanges changes;
+      for (size_t i = next; i < std::min(next + kStep, series.size()); ++i)
+        changes.series_gone.push_back(series[i]);
+      return changes;
+    }));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<SeriesEntry> RecoverSeries(Disk& disk, const Layout& layout, Index& index,
@@ -114,21 +127,37 @@ Result<SeriesEntry> RecoverSeries(Disk& disk, const Layout& layout, Index& index
 }
 
 Result<bool> ForgetRemembered(Index& index) {
-  constexpr size_t kStep = 32;  // in one transaction: deleting takes pages, too
   std::vector<SeriesId> remembered;
   TCIAFS_TRY(index.VisitSeries([&](const SeriesId& id, const std::optional<SeriesEntry>& entry) {
     if (entry && entry->present == 0 && !entry->pinned && !entry->unsettled)
       remembered.push_back(id);
   }));
-  for (size_t next = 0; next < remembered.size(); next += kStep) {
-    TCIAFS_TRY(index.Commit([&] {
-      IndexChanges changes;
-      for (size_t i = next; i < std::min(next + kStep, remembered.size()); ++i)
-        changes.series_gone.push_back(remembered[i]);
-      return changes;
-    }));
-  }
+  TCIAFS_TRY(ForgetSeries(index, remembered));
   return !remembered.empty();
+}
+
+Status ForgetImages(Index& index) {
+  std::vector<SeriesId> gone;
+  std::vector<SeriesEntry> pinned;
+  TCIAFS_TRY(index.VisitSeries([&](const SeriesId& id, std::optional<SeriesEntry> entry) {
+    if (!entry) {
+      gone.push_back(id);
+    } else if (entry->present == 0 && entry->disk_bytes == 0 && !entry->unsettled) {
+      return;
+    } else if (entry->pinned) {
+      pinned.push_back(*std::move(entry));
+    } else {
+      gone.push_back(id);
+    }
+  }));
+  TCIAFS_TRY(ForgetSeries(index, gone));
+  for (SeriesEntry& entry : pinned) {
+    entry.verified = entry.unsettled = false;
+    entry.known = entry.present = entry.disk_bytes = 0;
+    TCIAFS_TRY(index.Forget(SeriesIdOf(entry.key), /*keep_known=*/false, [&] { return entry; }));
+  }
+  CommitStep("cache.upgrade.index_emptied");
+  return {};
 }
 
 Result<int64_t> RemoveSeries(Disk& disk, const Layout& layout, Index& index,

@@ -24,6 +24,10 @@ Result<SeriesEntry> RecoverSeries(Disk& disk, const Layout& layout, Index& index
 // was none.
 Result<bool> ForgetRemembered(Index& index);
 
+// There are no files any more: pinned series stay, pinned and without images, and what was
+// remembered without bytes; all else is forgotten. Done again, it changes nothing.
+Status ForgetImages(Index& index);
+
 // Forgets a series whose record is damaged, once all its files are gone. The bytes of those that
 // are left.
 Result<int64_t> RemoveSeries(Disk& disk, const Layout& layout, Index& index,

@@ -8,12 +8,14 @@
 
 #include <cerrno>
 #include <charconv>
+#include <cstdio>
 #include <fstream>
 #include <system_error>
 #include <utility>
 
 #include "cli/daemon_link.h"
 #include "cli/terminal.h"
+#include "tciafs/cache/disk_cache.h"
 #include "tciafs/control/operations.h"
 #include "tciafs/util/log.h"
 #include "tciafs/util/text.h"
@@ -77,6 +79,13 @@ Outcome<CacheAccess> CacheAccess::Open(const std::string& cache_dir, const Calle
       return tl::unexpected(format.error());
     settings.cache_as_it_is = true;
     settings.offline = true;
+  } else if (auto format = CacheFormat(settings.cache_dir);
+             format && *format < cache::kFormatVersion) {
+    std::fprintf(
+        stderr,
+        "tciafs: cache %s: written by an older tciafs (format %d): its images are removed, "
+        "to be fetched again\n",
+        Printable(settings.cache_dir).c_str(), *format);
   }
   CacheAccess access;
   access.directory_ = settings.cache_dir;

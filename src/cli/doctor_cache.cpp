@@ -13,6 +13,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "cli/cache_access.h"
 #include "cli/doctor_checks.h"
 #include "cli/runtime_state.h"
 #include "tciafs/cache/disk_cache.h"
@@ -102,6 +103,20 @@ Findings CheckKind(const MountSettings& settings, const std::string& directory) 
   return {};
 }
 
+Findings CheckFormat(const MountSettings& settings) {
+  const auto format = CacheFormat(settings.cache_dir);
+  if (!format || *format == cache::kFormatVersion) return {};
+  if (*format < cache::kFormatVersion)
+    return {Finding::Warn(CacheName(settings) + ": written by an older tciafs (format " +
+                              std::to_string(*format) + ")",
+                          "the next mount removes its images, to be fetched again, and keeps what "
+                          "is pinned")};
+  return {Finding::Fail(
+      ExitCode::kCache,
+      CacheName(settings) + ": written by a newer tciafs (format " + std::to_string(*format) + ")",
+      "mount with that one, or choose another cache with --cache-dir")};
+}
+
 // The process that holds the lock, 0 if none does. Looked up and not tried: whoever tries a lock
 // holds it for a moment.
 pid_t LockHolder(const std::string& lock_file) {
@@ -149,7 +164,8 @@ Findings CheckCache(const MountSettings& settings, const std::string& mountpoint
   Findings findings{CheckWritable(settings, caller, directory)};
   if (findings.front().grade == Finding::Grade::kFail) return findings;
   findings.push_back(CheckSpace(settings, directory));
-  for (Findings more : {CheckKind(settings, directory), CheckOwner(settings, mountpoint, caller)})
+  for (Findings more : {CheckKind(settings, directory), CheckFormat(settings),
+                        CheckOwner(settings, mountpoint, caller)})
     findings.insert(findings.end(), more.begin(), more.end());
   return findings;
 }

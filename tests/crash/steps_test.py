@@ -201,6 +201,20 @@ def a_lost_format(life, go):
     life.end()
 
 
+def an_older_format(life, go):
+    life.begin()
+    life.walk()
+    life.read_all()
+    life.end()
+    with open(os.path.join(life.case.cache, "images", "FORMAT"), "w", encoding="utf-8") as file:
+        file.write("tciafs-cache 1\n")
+    go()
+    life.published = {}
+    life.begin()
+    life.read_all()
+    life.end()
+
+
 def a_damaged_record(life, go):
     """Of a series, after a crash: its structure is whole, its checksum is not."""
     life.begin()
@@ -295,7 +309,7 @@ SCENARIOS = [
     (a_whole_life, SMALL), (a_small_cap, LARGE), (a_replaced_series, SMALL),
     (a_damaged_instance, SMALL), (a_crash_before, SMALL),
     (a_crash_before_the_first_instance, SMALL), (a_lost_format, SMALL),
-    (a_damaged_record, SMALL), (a_damaged_catalog, SMALL), (a_full_index, LARGE),
+    (an_older_format, SMALL),    (a_damaged_record, SMALL), (a_damaged_catalog, SMALL), (a_full_index, LARGE),
     (a_failing_disk, SMALL), (a_removed_series, SMALL),
 ]
 

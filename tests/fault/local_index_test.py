@@ -122,12 +122,12 @@ class Index(crashes.CrashCase):
     def test_a_newer_format_is_refused_and_not_touched(self):
         self.fill().unmount()
         with open(self.images("FORMAT"), "w", encoding="utf-8") as file:
-            file.write("tciafs-cache 2\n")
+            file.write("tciafs-cache 3\n")
         before = content(self.cache)
-        self.refused("written by a newer tciafs (format 2, this one knows 1)")
+        self.refused("written by a newer tciafs (format 3, this one knows 2)")
         self.assertEqual(content(self.cache), before, "nothing is touched")
         with open(self.images("FORMAT"), "w", encoding="utf-8") as file:
-            file.write("tciafs-cache 1\n")
+            file.write("tciafs-cache 2\n")
         offline = self.start("--offline")
         self.read(offline)
         offline.unmount()

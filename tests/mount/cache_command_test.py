@@ -77,7 +77,7 @@ class Looking(CacheCase):
         self.assertEqual((told["pid"], told["mountpoint"]),
                          (self.mounted.process.pid, self.mounted.path))
         text = self.does("info")
-        for part in (self.cache, "format     1", "2 (0 pinned)", f"mounted on {self.mounted.path}"):
+        for part in (self.cache, "format     2", "2 (0 pinned)", f"mounted on {self.mounted.path}"):
             self.assertIn(part, text)
         self.mounted.unmount()
         without = self.info()
@@ -296,6 +296,33 @@ class Clearing(CacheCase):
         _, error = self.fails(6, "clear", "--yes")
         self.assertIn("newer", error)
         self.assertEqual(len(glob.glob(os.path.join(self.cache, "images/series/*/*"))), 1)
+
+
+    def test_an_older_format_is_emptied_by_the_next_mount(self):
+        """Told in one line, and by commands that only look; pins stay."""
+        self.fetch(0, 1)
+        pinned = harness.command("pin", os.path.join(self.mounted.path, self.series[0]))
+        self.assertEqual(pinned.returncode, 0, pinned)
+        self.mounted.unmount()
+        form = os.path.join(self.cache, "images/FORMAT")
+        with open(form, "w", encoding="utf-8") as file:
+            file.write("tciafs-cache 1\n")
+        for words in (["list"], ["info"], ["clear", "--yes"]):
+            _, error = self.fails(6, *words)
+            self.assertIn("older", error)
+        self.assertEqual(len(glob.glob(os.path.join(self.cache, "images/series/*/*"))), 2)
+        told = harness.command("doctor", environment=self.environment).stdout
+        self.assertIn("written by an older tciafs (format 1)", told)
+        mounted = self.mount(self.server)
+        told = [line for line in mounted.log().splitlines() if "older" in line]
+        self.assertEqual(len(told), 1, mounted.log())
+        self.assertIn(f"cache {self.cache}/images: written by an older tciafs (format 1", told[0])
+        with open(form, encoding="utf-8") as file:
+            self.assertEqual(file.read(), "tciafs-cache 2\n")
+        self.assertEqual([(series["path"], series["pinned"], series["images"])
+                          for series in self.listed()], [("/" + self.series[0], True, 0)])
+        with open(os.path.join(mounted.path, self.files[self.series[1]][0]), "rb") as file:
+            self.assertEqual(file.read()[128:132], b"DICM")
 
 
 class Ownership(CacheCase):

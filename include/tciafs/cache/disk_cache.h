@@ -22,7 +22,8 @@ struct CacheOptions {
   int64_t instance_bytes_max = kInstanceBytesMax;
   int64_t known_max = kKnownMax;  // instances remembered
   // To look at what is there or to clear it away: nothing is evicted at opening, nor is an index
-  // set aside for its size, whatever the cap, which may not be the one the cache was filled under.
+  // set aside for its size, whatever the cap, which may not be the one the cache was filled under;
+  // an older format is refused.
   bool as_it_is = false;
 };
 
@@ -41,11 +42,12 @@ constexpr int64_t BlockSize(int64_t block) { return block == 0 ? kHeadBlockBytes
 constexpr int64_t BlockCount(int64_t size_bytes) {
   return size_bytes == 0 ? 0 : BlockAt(size_bytes - 1) + 1;
 }
-inline constexpr int kFormatVersion = 1;
+// 1: blocks of other sizes; such a directory is emptied of its images when it is opened.
+inline constexpr int kFormatVersion = 2;
 
 // Errors: kBusy (another process owns it; the message names it), kPermission / kNoSpace / kInternal
-// (cannot be written), kUnsupported (a newer format), kInvalidArgument (cap too small). A damaged
-// index is set aside and the cache starts empty.
+// (cannot be written), kUnsupported (a newer format, or an older as_it_is), kInvalidArgument (cap
+// too small). A damaged index is set aside and the cache starts empty.
 Result<std::unique_ptr<BlockCache>> OpenDiskCache(const CacheOptions& options, const Clock& clock);
 
 }  // namespace tciafs::cache

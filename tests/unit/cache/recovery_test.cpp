@@ -274,6 +274,55 @@ TEST_F(CacheRecovery, AnUnusableIndexIsSetAsideOnce) {
   EXPECT_TRUE(Has("s"));
 }
 
+// As version 1 left it: every block 128 KiB, and a checksum for each.
+TEST_F(CacheRecovery, ACacheOfAnOlderFormatIsEmptiedAndKeepsItsPins) {
+  constexpr int64_t kSize = 3 * kBlockBytes;
+  for (const char* series : {"pinned", "s", "evicted"}) ASSERT_TRUE(Fill(series, 2, kSize));
+  ASSERT_TRUE(cache_->Evict(Key("evicted")));
+  ASSERT_TRUE(cache_->Pin(Key("pinned"), true));
+  ASSERT_TRUE(cache_->Pin(Key("pinned and not here"), true));
+  cache_.reset();
+  {
+    auto index = Index::Open(options_.directory + "/index", kMiB * 8);
+    ASSERT_TRUE(index);
+    ASSERT_TRUE((*index)->Commit([] {
+      IndexChanges changes;
+      for (const char* series : {"pinned", "s"})
+        for (const char* sop : {"1.1", "1.2"})
+          changes.instances.emplace_back(InstanceKey(SeriesIdOf(Key(series)), Sop(sop)),
+                                         InstanceEntry{true, kSize, "", {1, 2, 3}});
+      return changes;
+    }));
+  }
+  std::ofstream(options_.directory + "/FORMAT", std::ios::trunc) << "tciafs-cache 1\n";
+  options_.as_it_is = true;
+  const auto refused = TryOpen();
+  ASSERT_FALSE(refused) << "a look at it removes nothing";
+  EXPECT_EQ(refused.error().code, Errc::kUnsupported);
+  EXPECT_TRUE(std::filesystem::exists(DataFile("s", "1.1")));
+  options_.as_it_is = false;
+  ::testing::internal::CaptureStderr();
+  Reopen();
+  const std::string log = ::testing::internal::GetCapturedStderr();
+  EXPECT_NE(log.find("written by an older tciafs (format 1, this one writes 2)"),
+            std::string::npos);
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 1) << log;
+  EXPECT_FALSE(std::filesystem::exists(DataFile("s", "1.1")));
+  EXPECT_FALSE(std::filesystem::exists(options_.directory + "/index.damaged"));
+  EXPECT_TRUE(cache_->Pinned(Key("pinned")));
+  EXPECT_TRUE(cache_->Pinned(Key("pinned and not here")));
+  EXPECT_FALSE(cache_->Verified(Key("pinned"), Version()));
+  EXPECT_TRUE(cache_->Known(Key("pinned"), Version()).empty());
+  EXPECT_EQ(cache_->Known(Key("evicted"), Version()).size(), 2u) << "remembered without bytes";
+  EXPECT_EQ(cache_->usage().instances, 0);
+  ExpectAccountsRight();
+  for (const char* series : {"pinned", "s"}) ASSERT_TRUE(Fill(series, 2, kSize));
+  Reopen();
+  EXPECT_TRUE(Has("s") && Has("pinned")) << "once and not again";
+  EXPECT_TRUE(cache_->Pinned(Key("pinned")));
+  ExpectAccountsRight();
+}
+
 TEST_F(CacheRecovery, AnIndexThatKeepsKillingIsSetAside) {
   ASSERT_TRUE(Fill("s", 1, 5000));
   cache_.reset();
