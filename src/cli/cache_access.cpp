@@ -6,12 +6,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <fstream>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "cli/daemon_link.h"
 #include "cli/terminal.h"
@@ -44,6 +46,26 @@ void LogErrorsOnly() {
   (void)ConfigureLog(log);
 }
 
+// Where nobody said which: the one that is in use, nothing where none is.
+Outcome<std::optional<MountRecord>> TheOneInUse(const Caller& caller) {
+  std::vector<MountRecord> records;  // one for each cache
+  for (MountRecord& record : FindRecords(caller)) {
+    const bool known = std::any_of(records.begin(), records.end(), [&record](const auto& other) {
+      return IsSameDirectory(other.cache_dir, record.cache_dir);
+    });
+    if (!known) records.push_back(std::move(record));
+  }
+  if (records.empty()) return std::nullopt;
+  if (records.size() == 1) return std::move(records.front());
+  std::sort(records.begin(), records.end(),
+            [](const auto& a, const auto& b) { return a.cache_dir < b.cache_dir; });
+  std::string all;
+  for (const MountRecord& record : records)
+    all += (all.empty() ? "" : ", ") + Printable(record.cache_dir) + " (mounted on " +
+           Printable(record.mountpoint) + ")";
+  return FailWith(ExitCode::kUsage, "which cache? name it with --cache-dir; in use are " + all);
+}
+
 }  // namespace
 
 Outcome<int> CacheFormat(const std::string& cache_dir) {
@@ -72,6 +94,16 @@ Outcome<CacheAccess> CacheAccess::Open(const std::string& cache_dir, const Calle
   auto gathered = GatherSettings(std::move(given), {}, false, caller);
   if (!gathered) return tl::unexpected(gathered.error());
   MountSettings settings = *std::move(gathered);
+  if (!settings.cache_dir_given) {
+    auto used = TheOneInUse(caller);
+    if (!used) return tl::unexpected(used.error());
+    if (*used) {
+      if (!IsSameDirectory((*used)->cache_dir, settings.cache_dir))
+        std::fprintf(stderr, "tciafs: cache %s, that of the mount on %s\n",
+                     Printable((*used)->cache_dir).c_str(), Printable((*used)->mountpoint).c_str());
+      return Through(**std::move(used));
+    }
+  }
   if (auto record = FindRecordOfCache(settings.cache_dir, caller))
     return Through(*std::move(record));
   if (purpose == Purpose::kUpkeep) {

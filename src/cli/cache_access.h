@@ -25,8 +25,9 @@ class CacheAccess {
     kUpkeep,  // what is there stays as it is, and no archive is asked
     kFill,    // as a mount with these settings would open it
   };
-  // "": the directory that a mount without the option would use. kCache: there is no cache, or it
-  // cannot be opened.
+  // "": the one that settings name or, without any, that the caller's mounts use (which is told on
+  // standard error where it is not the usual one) or else a mount would use. kUsage: they use
+  // several. kCache: there is no cache, or it cannot be opened.
   static Outcome<CacheAccess> Open(const std::string& cache_dir, const Caller& caller,
                                    Purpose purpose);
   // That of a mount, by a path in it.

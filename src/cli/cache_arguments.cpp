@@ -23,7 +23,8 @@ class Commands {
 
   CLI::App& Add(const char* name, const char* meaning, Run run) {
     CLI::App& command = *cache_.add_subcommand(name, meaning);
-    command.add_option("--cache-dir", arguments_->cache_dir, "where it is [where a mount has it]")
+    command
+        .add_option("--cache-dir", arguments_->cache_dir, "where it is [where your mount has it]")
         ->option_text("DIR");
     commands_.emplace_back(&command, run);
     return command;

@@ -176,6 +176,7 @@ Outcome<MountSettings> CheckSettings(const Settings& settings, const Caller& cal
   result.credentials_file = Absolute(checker.Text("credentials"));
   result.api_key_file = Absolute(checker.Text("api-key-file"));
   result.cache_dir = Absolute(checker.Text("cache-dir", DefaultCacheDirectory(caller)));
+  result.cache_dir_given = settings.Find("cache-dir") != nullptr;
   if (result.cache_dir.empty())
     checker.Refuse("no place for the cache: HOME is not set; give --cache-dir");
   result.cache_bytes_max = checker.Parsed<int64_t>("cache-size", 0, ParseSizeBytes);
@@ -192,8 +193,8 @@ Outcome<MountSettings> CheckSettings(const Settings& settings, const Caller& cal
                                                    {"files", fuse::AskOpen::kFiles},
                                                    {"none", fuse::AskOpen::kNone}});
   result.passthrough = checker.Choice<bool>("passthrough", true, {{"auto", true}, {"off", false}});
-  result.programs_kept_out = checker.Parsed<std::vector<std::string>>(
-      "no-fetch-for", ProgramsKeptOut(), ParsePrograms);
+  result.programs_kept_out =
+      checker.Parsed<std::vector<std::string>>("no-fetch-for", ProgramsKeptOut(), ParsePrograms);
   result.downloads = static_cast<int>(checker.Number("downloads", 2, 1, 64));
   result.connections = static_cast<int>(checker.Number("connections", 8, 1, 64));
   result.io_timeout_ms = checker.Parsed<int64_t>("io-timeout", 60'000, ParseDurationMs);

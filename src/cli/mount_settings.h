@@ -27,8 +27,9 @@ struct MountSettings {
   std::string credentials_file;
   std::string api_key_file;
   std::string cache_dir;
-  bool cache_as_it_is = false;  // to be looked at or cleared, not filled: its limits do not count
-  int64_t cache_bytes_max = 0;  // 0: decide from the free space
+  bool cache_dir_given = false;  // by an option, the environment or a file
+  bool cache_as_it_is = false;   // to be looked at or cleared, not filled: its limits do not count
+  int64_t cache_bytes_max = 0;   // 0: decide from the free space
   int64_t min_free_bytes = 0;
   int min_free_percent = 5;
   int64_t metadata_ttl_ms = 0;

@@ -75,12 +75,6 @@ std::optional<MountRecord> ReadRecord(const std::string& path) {
   return record;
 }
 
-// Under whatever name.
-bool IsSameDirectory(const std::string& a, const std::string& b) {
-  std::error_code failed;
-  return a == b || std::filesystem::equivalent(a, b, failed);
-}
-
 }  // namespace
 
 std::string RuntimeRecord::SocketPathBeside(const std::string& record_path) {
@@ -122,17 +116,28 @@ std::optional<MountRecord> FindRecord(const std::string& mountpoint, uint32_t ow
   return std::nullopt;
 }
 
-std::optional<MountRecord> FindRecordOfCache(const std::string& cache_dir, const Caller& caller) {
+std::vector<MountRecord> FindRecords(const Caller& caller) {
+  std::vector<MountRecord> records;
   for (const std::string& directory : Directories(caller.uid, caller)) {
     if (!IsPrivate(directory, caller.uid)) continue;
     std::error_code failed;
     for (const auto& file : std::filesystem::directory_iterator(directory, failed)) {
       if (file.path().extension() != kRecordSuffix) continue;
-      auto record = ReadRecord(file.path());
-      if (record && IsSameDirectory(record->cache_dir, cache_dir)) return record;
+      if (auto record = ReadRecord(file.path())) records.push_back(*std::move(record));
     }
   }
+  return records;
+}
+
+std::optional<MountRecord> FindRecordOfCache(const std::string& cache_dir, const Caller& caller) {
+  for (MountRecord& record : FindRecords(caller))
+    if (IsSameDirectory(record.cache_dir, cache_dir)) return std::move(record);
   return std::nullopt;
+}
+
+bool IsSameDirectory(const std::string& a, const std::string& b) {
+  std::error_code failed;
+  return a == b || std::filesystem::equivalent(a, b, failed);
 }
 
 }  // namespace tciafs::cli

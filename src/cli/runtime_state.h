@@ -10,6 +10,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cli/exit_code.h"
 #include "cli/mount_settings.h"
@@ -46,7 +47,13 @@ struct MountRecord {
 std::optional<MountRecord> FindRecord(const std::string& mountpoint, uint32_t owner_uid,
                                       const Caller& caller);
 
+// Those of the caller's own mounts that are alive.
+std::vector<MountRecord> FindRecords(const Caller& caller);
+
 // The caller's own mount that uses this cache directory.
 std::optional<MountRecord> FindRecordOfCache(const std::string& cache_dir, const Caller& caller);
+
+// Whether two paths name one directory.
+bool IsSameDirectory(const std::string& a, const std::string& b);
 
 }  // namespace tciafs::cli
