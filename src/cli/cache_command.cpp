@@ -29,10 +29,6 @@ struct Target {
   Message request;
 };
 
-bool IsUid(const std::string& text) {
-  return !text.empty() && text.find_first_not_of("0123456789.") == std::string::npos;
-}
-
 // A path in a mount names the mount's cache.
 Outcome<CacheAccess> OpenThroughMount(const MountEntry& mount, const Caller& caller) {
   if (auto connected = ConnectTo(mount, caller); !connected)
@@ -238,6 +234,10 @@ Outcome<void> ConfirmClear(const CacheAccess& access) {
 }
 
 }  // namespace
+
+bool IsUid(const std::string& text) {
+  return !text.empty() && text.find_first_not_of("0123456789.") == std::string::npos;
+}
 
 ExitCode RunCacheInfo(const CacheArguments& arguments, const Caller& caller) {
   const auto target = FindTarget("cache_info", arguments, caller);

@@ -25,6 +25,9 @@ struct CacheArguments {
   std::string collection;  // of what is imported
 };
 
+// Whether it can be the UID of a series.
+bool IsUid(const std::string& text);
+
 ExitCode RunCacheInfo(const CacheArguments& arguments, const Caller& caller);
 ExitCode RunCacheList(const CacheArguments& arguments, const Caller& caller);
 ExitCode RunCacheVerify(const CacheArguments& arguments, const Caller& caller);

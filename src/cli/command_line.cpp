@@ -168,6 +168,7 @@ Subcommand AddUnpin(CLI::App& app) {
   auto* unpin = app.add_subcommand("unpin", "Let what the paths hold be evicted again");
   const auto arguments = std::make_shared<FetchArguments>();
   AddFetchArguments(*unpin, *arguments, false);
+  unpin->get_option("PATH")->description("as of pin; or UIDs of series");
   return {unpin, [arguments] { return RunUnpin(*arguments, ThisProcess()); }};
 }
 

@@ -3,10 +3,16 @@
 #include "control/fetch_operations.h"
 
 #include <algorithm>
+#include <set>
+#include <string_view>
+#include <utility>
 
+#include "control/cached_series.h"
 #include "control/fetch_job.h"
 #include "control/series_plan.h"
+#include "tciafs/catalog/names.h"
 #include "tciafs/control/limits.h"
+#include "tciafs/util/text.h"
 
 namespace tciafs::control {
 namespace {
@@ -38,6 +44,30 @@ Status Fetch(const Mounted& mounted, const Message& request, const SeriesPlanner
   return FetchJob(mounted, planner.series(), bounded, answers).Run();
 }
 
+std::vector<cache::SeriesPlan> PinsOf(const Mounted& mounted, std::string_view series_uid) {
+  std::vector<cache::SeriesPlan> pins;
+  for (const cache::CachedSeries& cached : mounted.cache.Cached())
+    if (cached.pinned && cached.key.series.text() == series_uid)
+      pins.push_back({cached.key, cached.version});
+  return pins;
+}
+
+// The pins on a series that a path names, or an instance of which, and that no listing has.
+Result<std::vector<cache::SeriesPlan>> UnlistedPinsOf(const Mounted& mounted,
+                                                      const std::string& path,
+                                                      std::stop_token stop) {
+  TCIAFS_ASSIGN(const auto placed, PlaceCachedSeries(mounted, std::move(stop)));
+  std::set<std::string> named;
+  for (const std::string_view name : SplitText(path, '/'))
+    if (const auto id = catalog::DecodeName(name)) named.insert(*id);
+  std::vector<cache::SeriesPlan> pins;
+  for (const PlacedSeries& series : placed)
+    if (series.path.empty() && series.cached.pinned &&
+        named.contains(series.cached.key.series.text()))
+      pins.push_back({series.cached.key, series.cached.version});
+  return pins;
+}
+
 }  // namespace
 
 Status FetchPaths(const Mounted& mounted, const Message& request, Answers& answers) {
@@ -59,9 +89,23 @@ Status PinPaths(const Mounted& mounted, const Message& request, Answers& answers
 
 Status UnpinPaths(const Mounted& mounted, const Message& request, Answers& answers) {
   SeriesPlanner planner(mounted);
-  for (const std::string& path : request.All("path"))
-    TCIAFS_TRY(planner.Add(path, request.Number("whole_archive") == 1, answers.stop()));
-  const auto plans = planner.Plans();
+  std::vector<cache::SeriesPlan> unlisted;
+  for (const std::string& path : request.All("path")) {
+    const Status added = planner.Add(path, request.Number("whole_archive") == 1, answers.stop());
+    if (added) continue;
+    if (added.error().code != Errc::kNotFound) return added;
+    // The archive may have dropped what is pinned.
+    TCIAFS_ASSIGN(auto pins, UnlistedPinsOf(mounted, path, answers.stop()));
+    if (pins.empty()) return added;
+    for (cache::SeriesPlan& pin : pins) unlisted.push_back(std::move(pin));
+  }
+  for (const std::string& uid : request.All("series")) {
+    const auto pins = PinsOf(mounted, uid);
+    if (pins.empty()) return Fail(Errc::kNotFound, uid + ": no such series is pinned");
+    unlisted.insert(unlisted.end(), pins.begin(), pins.end());
+  }
+  auto plans = planner.Plans();
+  plans.insert(plans.end(), unlisted.begin(), unlisted.end());
   const auto pinned = std::count_if(
       plans.begin(), plans.end(), [&](const auto& plan) { return mounted.cache.Pinned(plan.key); });
   TCIAFS_TRY(mounted.cache.Pin(plans, false));

@@ -3,6 +3,7 @@
 """tciafs fetch, pin and unpin: every outcome, on a real mount and a real terminal."""
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -305,6 +306,38 @@ class Pin(Fetching):
                          "0 series unpinned\n")
         status = harness.command("status", self.mounted.path).stdout
         self.assertIn("0 series (2 pinned)", status)
+
+    def test_what_the_archive_no_longer_lists_is_unpinned(self):
+        """By the path it had, or by its UID; and is told until then."""
+        self.begin("--synthetic", "D:patients=1,studies=1,series=4,images=1",
+                   options=["--metadata-ttl", "1s"])
+        series = sorted({os.path.dirname(path) for path in self.server.truth("D")})
+        uids = [os.path.basename(path) for path in series]
+        self.command("pin", "--no-fetch", self.mounted / "D")
+        for uid in uids[:3]:
+            self.server.mutate(hide_series=uid)
+        study = self.mounted / os.path.dirname(series[0])
+        harness.wait_for(lambda: os.listdir(study) == uids[3:], "they are gone from the list")
+        environment = {"TCIAFS_CACHE_DIR": self.cache}
+
+        def pins():
+            told = harness.command("cache", "list", "--pinned", "--json", environment=environment)
+            return {pin["series"]: pin["path"] for pin in json.loads(told.stdout)}
+        self.assertEqual(pins(), {**dict.fromkeys(uids[:3]), uids[3]: "/" + series[3]})
+        self.assertIn("no such object", self.one_line(
+            self.command("unpin", self.mounted / "D/nobody", code=1)))
+        self.assertIn("no such object", self.one_line(
+            self.command("unpin", self.mounted / f"D/nobody/1.2/{uids[3]}", code=1)))
+        self.assertEqual(self.command("unpin", self.mounted / series[0]).stdout,
+                         "1 series unpinned\n")
+        by_uid = harness.command("unpin", uids[1], environment=environment)
+        self.assertEqual((by_uid.returncode, by_uid.stdout), (0, "1 series unpinned\n"), by_uid)
+        self.assertEqual(pins(), {uids[2]: None, uids[3]: "/" + series[3]})
+        self.assertEqual(self.command("unpin", self.mounted / "D", uids[2]).stdout,
+                         "2 series unpinned\n")
+        unknown = harness.command("unpin", uids[2], environment=environment)
+        self.assertEqual(unknown.returncode, 1)
+        self.assertEqual(self.one_line(unknown), f"tciafs: {uids[2]}: no such series is pinned\n")
 
     def test_refusals(self):
         self.begin()

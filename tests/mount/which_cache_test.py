@@ -54,6 +54,7 @@ class WhichCache(harness.MountCase):
         self.assertEqual(info.stderr, told)
         for words in (["list"], ["verify"], ["clear", "--yes"]):
             self.assertEqual(self.inside("cache", *words).stderr, told)
+        self.assertIn("no such series is pinned", self.inside("unpin", "1.2.3", code=1).stderr)
 
         second = self.begin("b", "--cache-dir", caches[1])
         asked = self.inside("cache", "clear", "--yes", code=2)

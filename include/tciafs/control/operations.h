@@ -12,7 +12,7 @@
 //          says
 //   pin path=... [jobs=] [whole_archive=1] [only_mark=1]
 //       -> looking, plan, pinned series=, and unless only_mark=1 as fetch goes on
-//   unpin path=... [whole_archive=1]  -> unpinned series=
+//   unpin [path=...] [series=...] [whole_archive=1]  -> unpinned series=
 //   cache_info             -> cache used_bytes= cap_bytes= series= ...
 //   cache_list [pinned=1]  -> series path= scope= series= size_bytes= ...  (for each)
 //   cache_verify [path=...] [series=...]
