@@ -29,8 +29,9 @@ struct Finding {
   static Finding Warn(const std::string& what, const std::string& remedy) {
     return {Grade::kWarn, what + ": " + remedy, ExitCode::kDone};
   }
+  // `remedy` may be part of `what` already.
   static Finding Fail(ExitCode code, const std::string& what, const std::string& remedy) {
-    return {Grade::kFail, what + ": " + remedy, code};
+    return {Grade::kFail, remedy.empty() ? what : what + ": " + remedy, code};
   }
 };
 using Findings = std::vector<Finding>;

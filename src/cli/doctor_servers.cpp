@@ -159,8 +159,8 @@ std::string RemedyFor(const ServerLook& look) {
   if (error.code == Errc::kTimedOut)
     return "a firewall may be in the way, or a proxy be needed (--proxy); or the server is busy, "
            "then try again";
-  if (Says(error, "no NBIA API") || Says(error, "HTTP 404"))
-    return "check the path of the URL; it usually ends in /nbia-api";
+  if (Says(error, "no NBIA API")) return "";  // it says so itself
+  if (Says(error, "HTTP 404")) return "check the path of the URL; it usually ends in /nbia-api";
   if (Says(error, "web page"))
     return "open it in a browser: a network may want you to sign in first";
   return "check host and port, and whether a firewall or proxy is in the way; or the server is "

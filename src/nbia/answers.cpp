@@ -101,6 +101,15 @@ Error ReadWrongBody(const Question& question, std::string_view wanted, std::stri
                                                question.endpoint, what, wanted)};
 }
 
+Error NoApiHere(const std::string& host, std::string_view more, const Error& reason) {
+  std::string_view bare = reason.message;
+  if (bare.starts_with(host + ": ")) bare.remove_prefix(host.size() + 2);
+  return Error{Errc::kUnavailable,
+               fmt::format("{}: no NBIA API at this address{} ({}): check the path of the URL; it "
+                           "usually ends in /nbia-api",
+                           host, more, bare)};
+}
+
 Error Within(const Question& question, const Error& error) {
   // The network's messages name the host already.
   Error bare = error;

@@ -182,9 +182,8 @@ void FamilyChoice::Judge(const std::shared_ptr<Probe>& probe, std::optional<Refu
 // No family listed anything.
 void FamilyChoice::Conclude(const std::shared_ptr<Probe>& probe) {
   if (!probe->empty && probe->error_is_no_such_path) {
-    const char* what = endpoints_.anonymous() ? ": no NBIA API at this address ("
-                                              : ": no NBIA API with accounts at this address (";
-    return GiveUp({Errc::kUnavailable, endpoints_.host() + what + probe->error->message + ")"});
+    const char* more = endpoints_.anonymous() ? "" : ", or none with accounts";
+    return GiveUp(NoApiHere(endpoints_.host(), more, *probe->error));
   }
   if (!probe->empty) return GiveUp(*probe->error);
   Hold(*probe->empty, true);

@@ -46,7 +46,9 @@ void Judge(const std::shared_ptr<TokenCall>& call, size_t path, size_t paths_tri
   if (elsewhere && paths_tried < Endpoints::kTokenPaths)
     return TryPath(call, (path + 1) % Endpoints::kTokenPaths, paths_tried + 1);
   const auto question = call->endpoints.Token(path, call->grant).question;
-  call->done(Fail(refusal ? refusal->error : ReadWrongBody(question, "a token", body)));
+  const Error error = refusal ? refusal->error : ReadWrongBody(question, "a token", body);
+  const char* more = call->endpoints.anonymous() ? "" : ", or none with accounts";
+  call->done(Fail(refusal && elsewhere ? NoApiHere(question.host, more, error) : error));
 }
 
 void TryPath(const std::shared_ptr<TokenCall>& call, size_t path, size_t paths_tried) {

@@ -187,6 +187,16 @@ class Fetch(Fetching):
         self.assertRegex(outcome.stderr, r"^tciafs: /C/C-0001/.*127\.0\.0\.1.*\n"
                          r"(.*\n)*tciafs: 4 of 4 series could not be brought here and verified")
 
+    def test_a_server_with_a_wrong_path(self):
+        """Says so, with the remedy, wherever it is met."""
+        self.server = self.archive("--synthetic", COLLECTION)
+        self.mounted = self.mount(self.server.url.replace("/nbia-api", "/wrong"))
+        words = (f"127.0.0.1:{self.server.port}: no NBIA API at this address (oauth/token: HTTP 404 "
+                 "with a web page): check the path of the URL; it usually ends in /nbia-api")
+        self.assertIn(words, self.one_line(self.fetch(self.mounted / "C", code=4)))
+        self.assertIn(words.split(": ", 1)[1], harness.command("status", self.mounted.path).stdout)
+        self.assertIn(words.split(": ", 1)[1], self.mounted.log())
+
     def test_offline(self):
         self.begin()
         harness.walk_files(self.mounted.path)

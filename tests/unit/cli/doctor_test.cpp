@@ -232,8 +232,8 @@ TEST_F(ServerLookTest, EachFailureHasItsRemedyAndCode) {
   EXPECT_THAT(Told(Errc::kUnavailable, "h: TLS certificate not accepted: self-signed"),
               HasSubstr("--cacert"));
   EXPECT_THAT(Told(Errc::kTimedOut, "h: no connection within 15 s"), HasSubstr("--proxy"));
-  EXPECT_THAT(Told(Errc::kUnavailable, "h: no NBIA API at this address (x)"),
-              HasSubstr("/nbia-api"));
+  const std::string wrong_path = "h: no NBIA API at this address (x): check the path of the URL";
+  EXPECT_EQ(Told(Errc::kUnavailable, wrong_path), wrong_path);  // with its remedy
   EXPECT_THAT(Told(Errc::kInvalidArgument, "certificates of the authorities cannot be read"),
               HasSubstr("--cacert"));
   EXPECT_EQ(code_, ExitCode::kArchive);
