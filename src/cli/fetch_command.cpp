@@ -28,6 +28,8 @@ class FetchDisplay {
     const std::string& kind = told.kind();
     if (kind == "looking") {
       Paint({"looking at " + Printable(told.Text("path")) + " ..."});
+    } else if (kind == "waiting") {
+      Wait("waiting for " + Printable(told.Text("for")));
     } else if (kind == "plan") {
       Say(stdout, progress_.PlanText());
     } else if (kind == "pinned") {
@@ -52,6 +54,14 @@ class FetchDisplay {
   void Paint(const std::vector<std::string>& lines) {
     if (on_terminal_) bars_.Show(lines);
   }
+  // Where nothing is painted over, once.
+  void Wait(const std::string& line) {
+    if (on_terminal_)
+      bars_.Show({line + " ..."});
+    else if (line != last_wait_)
+      Say(stdout, line);
+    last_wait_ = line;
+  }
   // What was painted before it goes; it is painted again soon.
   void Say(FILE* stream, const std::string& line) {
     bars_.Clear();
@@ -64,6 +74,7 @@ class FetchDisplay {
   const int64_t began_ms_ = clock_.MonotonicMs();
   Repainter bars_;
   FetchProgress progress_;
+  std::string last_wait_;
 };
 
 }  // namespace

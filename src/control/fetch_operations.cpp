@@ -3,8 +3,10 @@
 #include "control/fetch_operations.h"
 
 #include <algorithm>
+#include <chrono>
 #include <set>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "control/cached_series.h"
@@ -12,16 +14,73 @@
 #include "control/series_plan.h"
 #include "tciafs/catalog/names.h"
 #include "tciafs/control/limits.h"
+#include "tciafs/util/clock.h"
+#include "tciafs/util/mutex.h"
 #include "tciafs/util/text.h"
 
 namespace tciafs::control {
 namespace {
+
+// Tells whom the archive's answer is waited for while the thread that made it does that. Nobody
+// else may send meanwhile.
+class WaitTeller {
+ public:
+  WaitTeller(const Mounted& mounted, Answers& answers)
+      : mounted_(mounted), answers_(answers), thread_([this] { Run(); }) {}
+  ~WaitTeller() {
+    {
+      MutexLock lock(mutex_);
+      over_ = true;
+      wake_.NotifyAll();
+    }
+    thread_.join();
+  }
+
+ private:
+  void Run() {
+    const SystemClock clock;
+    int64_t next_ms = clock.MonotonicMs() + kWaitingPauseMs;
+    MutexLock lock(mutex_);
+    while (!over_) {
+      const int64_t left_ms = next_ms - clock.MonotonicMs();
+      if (left_ms > 0) {
+        wake_.WaitFor(mutex_, std::chrono::milliseconds(left_ms));
+        continue;
+      }
+      next_ms += kWaitingPauseMs;
+      (void)answers_.Send(Message("waiting").Add("for", WaitedFor()));  // who left is found out
+    }
+  }
+
+  // Those in trouble and why, or all: it is one of them.
+  std::string WaitedFor() const {
+    std::string all;
+    std::string in_trouble;
+    for (const catalog::ServerHealth& server : mounted_.catalog.Health()) {
+      all += (all.empty() ? "" : ", ") + server.name;
+      const std::string& reason = server.status.reason;
+      if (server.status.state == source::ServerStatus::State::kOk || reason.empty()) continue;
+      const bool named = reason.starts_with(server.name + ": ");
+      in_trouble +=
+          (in_trouble.empty() ? "" : "; ") + (named ? reason : server.name + ": " + reason);
+    }
+    return in_trouble.empty() ? all : in_trouble;
+  }
+
+  const Mounted& mounted_;
+  Answers& answers_;
+  Mutex mutex_;
+  CondVar wake_;
+  bool over_ TCIAFS_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
 
 // The series at or below the paths of the request; tells where it looks, and at last what it found.
 Status Plan(const Mounted& mounted, const Message& request, Answers& answers,
             SeriesPlanner& planner) {
   for (const std::string& path : request.All("path")) {
     TCIAFS_TRY(answers.Send(Message("looking").Add("path", path)));
+    const WaitTeller teller(mounted, answers);
     TCIAFS_TRY(planner.Add(path, request.Number("whole_archive") == 1, answers.stop()));
   }
   const SeriesTotals totals = planner.Totals();

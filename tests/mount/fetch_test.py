@@ -174,6 +174,23 @@ class Fetch(Fetching):
         self.fetch(self.mounted / "C")
         self.assertTrue(all(self.cached(path) for path in self.truth))
 
+    def test_it_says_whom_it_waits_for(self):
+        """While there is nothing to show yet."""
+        self.begin()
+        host = f"127.0.0.1:{self.server.port}"
+        self.server.plan({"endpoint": "*", "times": -1, "action": "stall_before_head"})
+        process = self.fetching("fetch", self.mounted / "C")
+        self.assertEqual(process.stdout.readline(), f"waiting for {host}\n")
+        self.assertIsNone(process.poll())
+        self.server.stop()
+        outcome = self.outcome_of(process)
+        self.assertEqual(outcome.returncode, 4, outcome)
+        self.assertIn(host, self.one_line(outcome))
+        # Known to be down: no wait, and nothing to say but the reason.
+        outcome = self.fetch(self.mounted / "C", code=4)
+        self.assertEqual(outcome.stdout, "")
+        self.assertIn(host, self.one_line(outcome))
+
     def test_an_archive_that_refuses_or_is_down(self):
         self.begin()
         self.server.plan({"endpoint": ZIPS, "times": -1, "action": "status", "code": 404})

@@ -25,6 +25,9 @@ inline constexpr int64_t kSendWaitMaxMs = 60'000;
 // Between two answers that only tell how far something has come: often enough for a bar.
 inline constexpr int64_t kProgressPauseMs = 200;
 
+// What is waited for is told after this, and told again: sooner is no wait to a person.
+inline constexpr int64_t kWaitingPauseMs = 1'000;
+
 // Instances one import may offer: more than any series has.
 inline constexpr size_t kOffersMax = 1'000'000;
 // And of one of them, for sums: DICOM elements end at 4 GiB.

@@ -7,9 +7,9 @@
 //   status_json            -> json text=<what /.tcia/status.json has>
 //   refresh path=...       -> refreshed path= entries= added= removed=  (for each path)
 //   fetch path=... [jobs=] [whole_archive=1]
-//       -> looking path=  (for each path), plan series= images= bytes= of_unknown_size=
-//          here_series= here_bytes= needed_bytes= room_bytes=, and what src/control/fetch_job.h
-//          says
+//       -> looking path=  (for each path), waiting for=  (now and then, till it is found), then
+//          plan series= images= bytes= of_unknown_size= here_series= here_bytes=
+//          needed_bytes= room_bytes=, and what src/control/fetch_job.h says
 //   pin path=... [jobs=] [whole_archive=1] [only_mark=1]
 //       -> looking, plan, pinned series=, and unless only_mark=1 as fetch goes on
 //   unpin [path=...] [series=...] [whole_archive=1]  -> unpinned series=
