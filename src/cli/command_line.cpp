@@ -3,6 +3,7 @@
 #include "tciafs/cli/command_line.h"
 
 #include <fcntl.h>
+#include <pwd.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -13,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/cache_arguments.h"
@@ -75,8 +77,20 @@ Settings ToSettings(const MountArguments& arguments) {
   return settings;
 }
 
+// mount(8) on behalf of a user, and systemd for root, leave HOME out.
+const char* HomeOfRecord() {
+  static const std::string home = [] {
+    const passwd* record = ::getpwuid(::getuid());
+    return std::string(record == nullptr ? "" : record->pw_dir);
+  }();
+  return home.empty() ? nullptr : home.c_str();
+}
+
 Caller ThisProcess() {
-  return {::getuid(), ::getgid(), [](const char* name) { return std::getenv(name); }};
+  return {::getuid(), ::getgid(), [](const char* name) -> const char* {
+            const char* value = std::getenv(name);
+            return value == nullptr && std::string_view(name) == "HOME" ? HomeOfRecord() : value;
+          }};
 }
 
 std::string VersionText() {

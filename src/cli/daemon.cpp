@@ -59,7 +59,6 @@ ExitCode AwaitReport(int pipe, pid_t child) {
 // What is said on standard error until the mount stands (by fusermount3, say) is kept in memory,
 // for the message if it fails.
 void LeaveTerminal() {
-  ::setsid();
   if (::chdir("/") != 0) return;  // cannot fail
   const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   const UniqueFd kept(::memfd_create("tciafs-errors", MFD_CLOEXEC));
@@ -92,6 +91,9 @@ void Reporter::Ready() {
   if (!pipe_.valid()) return;
   const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   ::dup2(null.get(), STDERR_FILENO);
+  // Not earlier: where an automount waits for this mount, autofs lets only systemd's own process
+  // group pass; all others wait for the mount, on which this process would wait for itself.
+  ::setsid();
   Send('R', "");
   pipe_.Reset();
 }

@@ -19,7 +19,7 @@ class Reporter {
   Reporter() = default;
   explicit Reporter(UniqueFd pipe) : pipe_(std::move(pipe)) {}
   void Warn(const std::string& message);
-  void Ready();
+  void Ready();  // a daemon then has a session of its own
   void Failed(const Failure& failure);
 
  private:
@@ -33,7 +33,7 @@ struct Forked {
   Reporter reporter;                     // child
   ExitCode exit_code = ExitCode::kDone;  // parent: what to end with; messages are printed
 };
-// In the child: a session of its own, standing in /, its standard streams away from the terminal.
+// In the child: standing in /, its standard streams away from the terminal.
 Outcome<Forked> BecomeDaemon();
 
 }  // namespace tciafs::cli

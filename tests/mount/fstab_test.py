@@ -6,9 +6,11 @@
 import os
 import shutil
 import signal
+import sys
 
 import harness
 
+AUTOMOUNTER = os.path.join(os.path.dirname(harness.__file__), "automounter.py")
 NOBODY = 65534
 
 
@@ -122,6 +124,34 @@ class Fstab(harness.MountCase):
         self.inside("umount", self.mountpoint, user=NOBODY)
         self.assertFalse(self.is_mounted())
         harness.wait_for(lambda: "unmounted" in self.log(), "the process has ended")
+
+    def test_by_a_user_with_the_users_cache(self):
+        """mount(8) leaves HOME out of what it hands down."""
+        home = os.path.join(self.directory, "home")
+        os.mkdir(home)
+        for path in (self.mountpoint, home):
+            os.chown(path, NOBODY, NOBODY)
+        with open(os.path.join(self.etc, "passwd"), "w", encoding="utf-8") as accounts:
+            accounts.write(f"root:x:0:0::/root:/bin/sh\nsomeone:x:{NOBODY}:{NOBODY}::{home}:/bin/sh\n")
+        with open(os.path.join(self.etc, "fstab"), "w", encoding="utf-8") as file:
+            file.write(f"{self.server.url} {self.mountpoint} tciafs noauto,user,_netdev 0 0\n")
+        self.assert_mounts(user=NOBODY)
+        self.assertTrue(os.path.isdir(home + "/.cache/tciafs"))
+        self.inside(harness.PROGRAM, "umount", self.mountpoint, user=NOBODY)
+        self.assertFalse(self.is_mounted())
+
+    def test_when_somebody_looks(self):
+        """Under autofs, where a process that leaves the group of who mounts has to wait for the mount."""
+        self.fstab("noauto,x-systemd.automount,_netdev,allow_other")
+        waiting = self.background(
+            "nsenter", f"--mount=/proc/{self.holder.pid}/ns/mnt", sys.executable, AUTOMOUNTER, self.mountpoint,
+            "mount", self.mountpoint, stdout=harness.PIPE, text=True, env=harness.clean_environment())
+        self.addCleanup(waiting.stdout.close)
+        self.assertEqual(waiting.stdout.readline(), "waiting\n")
+        seen = self.inside("ls", self.mountpoint, user=NOBODY, timeout_s=harness.WAIT_S)
+        self.assertEqual(seen.stdout, "A\n")
+        self.assertEqual(waiting.wait(harness.WAIT_S), 0)
+        self.inside("umount", self.mountpoint)
 
     def test_without_the_network(self):
         """As at boot before it is there: a warning, and the mount stands."""
