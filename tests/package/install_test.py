@@ -3,6 +3,7 @@
 """`cmake --install` puts everything where systems look for it, and what it puts there works."""
 
 import os
+import shlex
 import socket
 import stat
 
@@ -91,7 +92,7 @@ class Units(installed.InstalledCase):
 
     def lines_of(self, unit, key, mountpoint):
         """The commands of a key, as systemd would run them for this mountpoint."""
-        return [line.partition("=")[2].replace("%f", mountpoint).replace("%h/tcia", mountpoint).split()
+        return [shlex.split(line.partition("=")[2].replace("%f", mountpoint).replace("%h/tcia", mountpoint))
                 for line in self.read(unit).splitlines() if line.startswith(key + "=")]
 
     def run_all(self, unit, key, mountpoint):
