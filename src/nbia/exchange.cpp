@@ -84,6 +84,7 @@ class Exchange final : public http::ResponseHandler, public std::enable_shared_f
   bool ended_ TCIAFS_GUARDED_BY(mutex_) = false;        // OnDone has come
 
   // Confined to the strand.
+  std::string piece_;  // being read; it and queued_ change places, so that neither grows anew
   std::shared_ptr<BodyReader> reader_;
   ExchangeDone done_;
   int status_ = 0;
@@ -237,19 +238,19 @@ void Exchange::CheckSilence() {
 
 void Exchange::Drain() {
   std::optional<int> status;
-  std::string bytes;
   bool aborted = false;
   {
     MutexLock lock(mutex_);
     draining_ = false;
     status = std::exchange(queued_status_, std::nullopt);
-    bytes.swap(queued_);
+    piece_.swap(queued_);
     aborted = abort_.has_value();
   }
-  if (!aborted) ReadPiece(status, bytes);
+  if (!aborted) ReadPiece(status, piece_);
   {
     MutexLock lock(mutex_);
-    unread_bytes_ -= bytes.size();
+    unread_bytes_ -= piece_.size();
+    piece_.clear();
     if (unread_bytes_ <= kQueuedBytesLow) pause_wanted_ = false;
   }
   ApplyFlow();
