@@ -86,6 +86,7 @@ Status QueuedSink::Push(Event event) {
         sizeof(Event) + event.sop.text().size() + event.md5_hex.size() + event.capacity_bytes;
     queued_bytes_ += event.memory_bytes;
     if (IsEnd(event)) ++ends_;
+    done_ |= done;
     events_.push_back(std::move(event));
     AskForTurn();
   }
@@ -115,11 +116,29 @@ QueuedSink::Buffer QueuedSink::NewBuffer(size_t capacity_bytes) {
 
 // ---- passing on: a thread of the executor, or the source's
 
-// Where there is reason to: an instance is whole, or too large to wait until it is.
 void QueuedSink::AskForTurn() {
-  if (turn_asked_ || passing_on_ || (ends_ == 0 && queued_bytes_ < bytes_max_ / 2)) return;
-  turn_asked_ = true;
-  core_->executor.Post([self = shared_from_this()] { self->TakeTurn(); });
+  if (turn_asked_ || passing_on_) return;
+  if (WorthATurn()) {
+    turn_asked_ = true;
+    core_->executor.Post([self = shared_from_this()] { self->TakeTurn(); });
+  } else if (ends_ > 0 && !std::exchange(holding_, true)) {
+    core_->scheduler.After(kQueueHoldMs,
+                           core_->gate.Guard([self = shared_from_this()] { self->HoldOver(); }));
+  }
+}
+
+// Somebody waits for the first instance; the others come faster together. What is too large does
+// not wait until it is whole.
+bool QueuedSink::WorthATurn() const {
+  return (ends_ > 0 && (!first_passed_on_ || done_ || hold_over_)) ||
+         queued_bytes_ >= bytes_max_ / 2;
+}
+
+void QueuedSink::HoldOver() {
+  MutexLock lock(mutex_);
+  holding_ = false;
+  hold_over_ = true;
+  AskForTurn();
 }
 
 void QueuedSink::TakeTurn() {
@@ -143,7 +162,9 @@ void QueuedSink::PassOn() {
     batch.insert(batch.end(), std::make_move_iterator(events_.begin()),
                  std::make_move_iterator(whole));
     events_.erase(events_.begin(), whole);
+    first_passed_on_ |= ends_ > 0;
     ends_ = 0;
+    hold_over_ = false;
   }
   SumWhole(batch);
   for (Event& event : batch) {

@@ -3,8 +3,8 @@
 //
 // QueuedSink: what a source pours, kept for a moment and passed on to an InstanceSink by another
 // thread, so that the thread which inflates does not also sum and write. Instances that lie in the
-// queue whole have their MD5 computed side by side, which costs a fraction of one after the other:
-// the further the inflating is ahead, the less there is to do.
+// queue whole have their MD5 computed side by side, which costs a fraction of one after the other,
+// whether few or many: so they wait for one another a moment, except for the first and the last.
 //
 // Bounded: where the queue is full, the source's thread waits for the thread that empties it, or,
 // if no thread does, empties it itself. So it never waits for a thread of the executor to become
@@ -60,6 +60,8 @@ class QueuedSink final : public source::SeriesSink,
   bool AwaitRoom();
   Buffer NewBuffer(size_t capacity_bytes);
   void AskForTurn() TCIAFS_REQUIRES(mutex_);
+  bool WorthATurn() const TCIAFS_REQUIRES(mutex_);
+  void HoldOver();
   void TakeTurn();
   void PassOn();
   static size_t WholePart(const Events& events);
@@ -82,6 +84,10 @@ class QueuedSink final : public source::SeriesSink,
   size_t queued_bytes_ TCIAFS_GUARDED_BY(mutex_) = 0;    // what is being passed on included
   size_t ends_ TCIAFS_GUARDED_BY(mutex_) = 0;            // of instances or of all, in events_
   std::vector<Buffer> spare_ TCIAFS_GUARDED_BY(mutex_);  // whole pieces
+  bool first_passed_on_ TCIAFS_GUARDED_BY(mutex_) = false;
+  bool done_ TCIAFS_GUARDED_BY(mutex_) = false;     // it is in events_, or was
+  bool holding_ TCIAFS_GUARDED_BY(mutex_) = false;  // a timer runs
+  bool hold_over_ TCIAFS_GUARDED_BY(mutex_) = false;
   bool turn_asked_ TCIAFS_GUARDED_BY(mutex_) = false;
   bool passing_on_ TCIAFS_GUARDED_BY(mutex_) = false;  // by one thread at a time
   std::optional<Error> failure_ TCIAFS_GUARDED_BY(mutex_);

@@ -43,10 +43,13 @@ inline constexpr int64_t kExcessInstancesMax = 1'000;
 inline constexpr int64_t kUnannouncedBytesMax = int64_t{1} << 40;
 inline constexpr int64_t kUnannouncedInstancesMax = 1'000'000;
 
-// What a stream may be ahead of the summing and writing of it: eight slices of the usual half MiB,
-// which is as many as are summed side by side. Pieces begin and end where the cache's blocks do:
-// the first of an instance is its head, the others are whole blocks, which are written as they are.
-inline constexpr size_t kQueueBytesMax = size_t{4} << 20;
+// What a stream may be ahead of the summing and writing of it: half of it is passed on while the
+// other half fills, and each half holds about as many slices of the usual half MiB as are summed
+// side by side. So that they are, what is whole waits for others, but not for long. Pieces begin
+// and end where the cache's blocks do: the first of an instance is its head, the others are whole
+// blocks, which are written as they are.
+inline constexpr size_t kQueueBytesMax = size_t{8} << 20;
+inline constexpr int64_t kQueueHoldMs = 5;
 inline constexpr size_t kQueueHeadBytes = static_cast<size_t>(cache::kInstanceHeadBytes);
 inline constexpr size_t kQueuePieceBytes = size_t{128} << 10;
 

@@ -104,6 +104,35 @@ TEST_F(QueuedSinkTest, PiecesAreTheCachesBlocks) {
   EXPECT_TRUE(cache_.Text(Key(target), SopUid("b")) == text);
 }
 
+// The first at once; then several at a time, where the source is fast, and soon, where it is slow.
+TEST_F(QueuedSinkTest, WhatIsWholeWaitsForOthersAMoment) {
+  const auto target = Target(10, 10 * static_cast<int64_t>(kQueueBytesMax / 16));
+  Read(target, "s0");
+  const std::string text = Text('x', kQueueBytesMax / 16);
+  const auto here = [&](const std::string& sop) {
+    executor_.RunAll();
+    return cache_.Text(Key(target), SopUid(sop)) == text;
+  };
+  int next = 0;
+  const auto send = [&] { return source_.stream(0).Send("s" + std::to_string(next++), text); };
+  ASSERT_TRUE(send());
+  EXPECT_EQ(cache_.appended_sizes().size(), 0u);
+  executor_.RunAll();
+  EXPECT_GT(cache_.appended_sizes().size(), 0u);
+  ASSERT_TRUE(send());
+  const size_t before = cache_.appended_sizes().size();
+  executor_.RunAll();
+  EXPECT_EQ(cache_.appended_sizes().size(), before);
+  scheduler_.Advance(kQueueHoldMs);
+  executor_.RunAll();
+  EXPECT_GT(cache_.appended_sizes().size(), before);
+  EXPECT_TRUE(here("s0"));  // something followed it
+  for (int i = 0; i < 8; ++i) ASSERT_TRUE(send());
+  EXPECT_TRUE(here("s8"));
+  End(source_.stream(0));
+  EXPECT_TRUE(here("s9"));
+}
+
 // No thread of the executor ever runs, and the source's is not held up for it.
 TEST_F(QueuedSinkTest, FullQueueIsEmptiedByTheSourcesThread) {
   const auto target = Target();
