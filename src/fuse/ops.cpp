@@ -153,6 +153,11 @@ void Init(void* user_data, fuse_conn_info* connection) {
   want(FUSE_CAP_SPLICE_WRITE, true);
   want(FUSE_CAP_SPLICE_MOVE, true);
   want(FUSE_CAP_SPLICE_READ, false);  // requests are small
+#ifdef FUSE_CAP_OVER_IO_URING
+  // A request that came through a ring cannot be interrupted, and holds its place in it until it is
+  // answered. libfuse takes the environment's word for what is wanted (FUSE_URING_ENABLE).
+  want(FUSE_CAP_OVER_IO_URING, false);
+#endif
   // We say when pages are no longer good. Of a directory that it does not open, the kernel has to
   // look at the attributes for that: it does so only in the first of these two ways.
   want(FUSE_CAP_AUTO_INVAL_DATA, !ask_opendir);
