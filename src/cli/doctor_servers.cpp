@@ -234,9 +234,10 @@ Findings DescribeServer(const ServerLook& look) {
                                          ? "it may want an account; see CREDENTIALS in man tciafs"
                                          : "perhaps the account may see none"));
   } else {
-    findings.push_back(Finding::Ok(fmt::format(
-        "{}: API {}, {} collections for {}, in {} ms{}", host, look.api, look.collections,
-        look.account.empty() ? "the guest" : look.account, look.duration_ms, way)));
+    findings.push_back(Finding::Ok(
+        fmt::format("{}: API {}, {} collection{} for {}, in {} ms{}", host, look.api,
+                    look.collections, look.collections == 1 ? "" : "s",
+                    look.account.empty() ? "the guest" : look.account, look.duration_ms, way)));
   }
   if (look.sends_secret && look.url.starts_with("http://") && !IsThisMachine(host))
     findings.push_back(

@@ -44,13 +44,13 @@ class Doctor(harness.MountCase):
         server = self.archive(*COLLECTION, "--user", "alice:wonder")
         outcome = self.doctor("--server", server.url)
         self.assertEqual(outcome.returncode, 0, outcome.stdout)
-        self.assertRegex(outcome.stdout, "ok    127.0.0.1:\\d+: API v4, 1 collections for the guest")
+        self.assertRegex(outcome.stdout, "ok    127.0.0.1:\\d+: API v4, 1 collection for the guest")
         self.assertIn(f"ok    mountpoint {self.mountpoint} can be used", outcome.stdout)
         self.assertIn(f"ok    cache {self.cache} can be made", outcome.stdout)
         self.assertEqual(os.listdir(self.directory).count("cache"), 0)  # looked at, not made
         self.assertLessEqual(server.requests("metadata"), 1)
         named = self.doctor("--server", server.url, "--credentials", self.credentials("wonder"))
-        self.assertIn("collections for alice", named.stdout)
+        self.assertIn("1 collection for alice", named.stdout)
         self.assertNotIn("wonder", named.stdout)
 
     def test_server_down(self):
