@@ -12,6 +12,7 @@ import threading
 import harness
 
 COLLECTION = ("--synthetic", "C:patients=1,studies=1,series=1,images=2")
+REQUEST = r" \(request \d+\)"  # its number in the log
 
 
 class Doctor(harness.MountCase):
@@ -61,7 +62,7 @@ class Doctor(harness.MountCase):
                    "--server", f"http://127.0.0.1:{port}/nbia-api")
 
     def test_server_without_a_name(self):
-        self.fails(4, "nothing.invalid: .*host name not found: .*getent hosts nothing.invalid",
+        self.fails(4, f"nothing.invalid: .*host name not found{REQUEST}: .*getent hosts nothing.invalid",
                    "--server", "https://nothing.invalid/nbia-api")
 
     def test_no_archive_there(self):
@@ -74,12 +75,12 @@ class Doctor(harness.MountCase):
             silent.bind(("127.0.0.1", 0))
             silent.listen()
             port = silent.getsockname()[1]
-            self.fails(4, "no answer within 1 s: a firewall may be in the way", "--io-timeout", "1s",
+            self.fails(4, f"no answer within 1 s{REQUEST}: a firewall may be in the way", "--io-timeout", "1s",
                        "--server", f"http://127.0.0.1:{port}/nbia-api")
 
     def test_wrong_password(self):
         server = self.archive(*COLLECTION, "--user", "alice:wonder")
-        output = self.fails(5, "oauth/token: HTTP 401: check user name and password",
+        output = self.fails(5, f"oauth/token: HTTP 401{REQUEST}: check user name and password",
                             "--server", server.url, "--credentials", self.credentials("hidden"))
         self.assertNotIn("hidden", output)
 
