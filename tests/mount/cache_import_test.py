@@ -2,10 +2,15 @@
 # Copyright the tciafs authors
 """tciafs cache import: what was downloaded with other tools, believed only where it is the archive's."""
 
+import fcntl
 import os
+import pty
+import re
 import shutil
 import signal
+import struct
 import subprocess
+import termios
 import unittest
 import urllib.parse
 import urllib.request
@@ -74,6 +79,31 @@ class ImportCase(harness.MountCase):
 
 
 class Imports(ImportCase):
+    def test_a_bar_on_a_terminal(self):
+        """Of all that is to be copied, with the series it is at; nothing of it stays."""
+        harness.walk_files(self.mounted.path)
+        paths = [self.zip_of(series, f"{number}.zip") for number, series in enumerate(self.series[:2])]
+        parent, child = pty.openpty()
+        self.addCleanup(os.close, parent)
+        fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 250, 0, 0))
+        process = self.background(harness.PROGRAM, "cache", "import", *paths, stdin=child, stdout=child,
+                                  stderr=child, env=harness.clean_environment(self.environment))
+        os.close(child)
+        seen = b""
+        while b"imported" not in seen:
+            piece = os.read(parent, 65536)  # fails when nobody writes any more
+            seen += piece
+        self.assertEqual(process.wait(harness.WAIT_S), 0)
+        whole = sum(size for path, (_, size) in self.truth.items()
+                    if os.path.dirname(path) in self.series[:2])
+        bar = re.search(rb"\[=*>? *\] +[0-9.]+ \S+ of ([0-9.]+ KiB)  /(\S+)", seen)
+        self.assertIsNotNone(bar, seen)
+        self.assertEqual(bar[1].decode(), f"{whole / 1024:.1f} KiB")
+        self.assertEqual(bar[2].decode(), self.series[0])
+        left = seen.split(b"\x1b[J")[-1].decode().splitlines()  # since the last bar was taken away
+        self.assertNotIn("[", "".join(left))
+        self.assertRegex(left[-1], "^imported 6 images of 2 series, ")
+
     def test_a_zip(self):
         harness.walk_files(self.mounted.path)
         printed = self.imports(self.zip_of(self.series[0]))
