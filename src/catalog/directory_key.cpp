@@ -41,32 +41,8 @@ DirectoryKey KeyOf(const DirectoryKey& root, const ObjectPath& path) {
 }
 
 ObjectPath ParentOf(const ObjectPath& path) {
-  ObjectPath parent = path;
-  switch (path.level) {
-    case Level::kRoot:
-      break;
-    case Level::kCollection:
-      parent.level = Level::kRoot;
-      parent.collection = {};
-      break;
-    case Level::kPatient:
-      parent.level = Level::kCollection;
-      parent.patient = {};
-      break;
-    case Level::kStudy:
-      parent.level = Level::kPatient;
-      parent.study = {};
-      break;
-    case Level::kSeries:
-      parent.level = Level::kStudy;
-      parent.series = {};
-      break;
-    case Level::kInstance:
-      parent.level = Level::kSeries;
-      parent.sop = {};
-      break;
-  }
-  return parent;
+  if (path.level == Level::kRoot) return path;
+  return path.At(static_cast<Level>(static_cast<int>(path.level) - 1));
 }
 
 std::string NameOf(const ObjectPath& path) {

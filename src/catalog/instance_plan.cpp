@@ -21,12 +21,8 @@ class Plan {
         wanted_(wanted),
         wants_(wants),
         limits_(limits),
-        collection_(wanted),
+        collection_(wanted.At(Level::kCollection)),
         series_{wanted} {
-    collection_.level = Level::kCollection;
-    collection_.patient = {};
-    collection_.study = {};
-    collection_.series = {};
     collection_key_ = KeyOf(root, collection_);
     const ObjectPath study = ParentOf(wanted);
     source::Attributes attributes;

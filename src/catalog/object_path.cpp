@@ -41,6 +41,24 @@ ObjectPath ObjectPath::Child(std::string id, size_t child_server) && {
   return std::move(*this);
 }
 
+ObjectPath ObjectPath::At(Level ancestor) const& { return ObjectPath(*this).At(ancestor); }
+
+ObjectPath ObjectPath::At(Level ancestor) && {
+  if (level <= ancestor) return std::move(*this);
+  level = ancestor;
+  sop = {};
+  if (level < Level::kSeries) series = {};
+  if (level < Level::kStudy) study = {};
+  if (level < Level::kPatient) patient = {};
+  if (level < Level::kCollection) collection = {};
+  return std::move(*this);
+}
+
+ObjectPath ObjectPath::OfSeries(const source::SeriesRecord& record, size_t server) {
+  return {Level::kSeries, server, record.collection, record.patient, record.study,
+          record.series,  {}};
+}
+
 std::string ObjectPath::Text() const {
   if (level == Level::kRoot) return "/";
   std::string text;

@@ -252,9 +252,7 @@ void Renewals::TellRootChange(const Request& request, bool is_first, const Rows&
 // --- studies and series of a patient
 
 bool Renewals::GoesOnWalk(const ObjectPath& unit) {
-  ObjectPath patient = unit;
-  patient.level = Level::kPatient;
-  const DirectoryKey collection = context_.Key(ParentOf(patient));
+  const DirectoryKey collection = context_.Key(unit.At(Level::kCollection));
   const std::string name = EncodeName(unit.patient.text());
   const auto names = context_.store.ReadNames(collection, name, 2);
   std::string successor;

@@ -42,11 +42,9 @@ int64_t CountMissing(const std::set<std::string>& from, const std::set<std::stri
 
 Status RefreshOne(const Mounted& mounted, const std::string& path, Answers& answers) {
   catalog::Catalog& catalog = mounted.catalog;
-  TCIAFS_ASSIGN(catalog::ObjectPath directory, Resolve(catalog, path, answers.stop()));
-  if (directory.level == catalog::Level::kInstance) {  // what is told of it is in the series' list
-    directory.level = catalog::Level::kSeries;
-    directory.sop = source::SopUid();
-  }
+  TCIAFS_ASSIGN(const auto object, Resolve(catalog, path, answers.stop()));
+  // What is told of an instance is in the list of its series.
+  const auto directory = object.At(catalog::Level::kSeries);
   TCIAFS_ASSIGN(const auto before, ListAwait(catalog, directory, answers.stop()));
   TCIAFS_TRY(Await<void>(
       [&](Callback<void> done) { catalog.Refresh(directory, answers.stop(), std::move(done)); }));

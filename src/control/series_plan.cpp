@@ -39,7 +39,7 @@ SeriesPlanner::SeriesPlanner(const Mounted& mounted) : mounted_(mounted) {
 }
 
 Status SeriesPlanner::Add(const std::string& path, bool whole_archive, std::stop_token stop) {
-  TCIAFS_ASSIGN(ObjectPath object, Resolve(mounted_.catalog, path, stop));
+  TCIAFS_ASSIGN(const ObjectPath object, Resolve(mounted_.catalog, path, stop));
   switch (object.level) {
     case Level::kRoot: {
       if (!whole_archive)
@@ -52,11 +52,8 @@ Status SeriesPlanner::Add(const std::string& path, bool whole_archive, std::stop
       return {};
     }
     case Level::kInstance:
-      object.level = Level::kSeries;
-      object.sop = {};
-      return AddSeries(object);
     case Level::kSeries:
-      return AddSeries(object);
+      return AddSeries(object.At(Level::kSeries));
     case Level::kCollection:
     case Level::kPatient:
     case Level::kStudy:

@@ -153,13 +153,7 @@ void ReadNode(const ContextRef& context, ReadRequest request, Asker asker,
 
 Status MayFetch(const Context& context, const SeriesAccess& series, int64_t pid) {
   if (context.options.fetch_guard == nullptr) return {};
-  const source::SeriesRecord& record = series.target.record;
-  catalog::ObjectPath path;
-  path.level = catalog::Level::kSeries;
-  path.collection = record.collection;
-  path.patient = record.patient;
-  path.study = record.study;
-  path.series = record.series;
+  const auto path = catalog::ObjectPath::OfSeries(series.target.record, series.target.server);
   return context.options.fetch_guard(pid, path.Text());
 }
 
@@ -170,9 +164,7 @@ Result<SeriesAccessPtr> ResolveSeries(const Context& context, const catalog::Obj
     return Fail(Errc::kInternal, path.Text() + ": its server is not configured");
   const uint64_t revision = context.catalog.revision();
   if (auto recent = context.recent_series.Find(path, revision)) return recent;
-  catalog::ObjectPath series = path;
-  series.level = catalog::Level::kSeries;
-  series.sop = {};
+  const auto series = path.At(catalog::Level::kSeries);
   auto record = context.catalog.Series(series);
   if (!record) return Fail(record.error().Within(series.Text()));
   auto access = std::make_shared<const SeriesAccess>(SeriesAccess{

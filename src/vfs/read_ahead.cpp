@@ -40,10 +40,7 @@ void FollowReader(const ContextRef& context, NodeId node) {
   const auto before =
       context->reading_order.NoteReadToEnd(copy->path, (*series)->version().image_count);
   if (!before) return;
-  ObjectPath study = copy->path;
-  study.level = Level::kStudy;
-  study.series = {};
-  study.sop = {};
+  const ObjectPath study = copy->path.At(Level::kStudy);
   const auto next = Following(context->catalog, study, *before, copy->path.series);
   if (next) {
     const auto target = ResolveSeries(*context, *next);

@@ -15,13 +15,6 @@ namespace {
 // reader comes to it.
 constexpr int64_t kLeftShare = 8;
 
-catalog::ObjectPath StudyPath(catalog::ObjectPath path) {
-  path.level = catalog::Level::kStudy;
-  path.series = {};
-  path.sop = {};
-  return path;
-}
-
 }  // namespace
 
 std::optional<source::SeriesUid> ReadingOrder::NoteReadToEnd(const catalog::ObjectPath& instance,
@@ -53,7 +46,7 @@ void ReadingOrder::Settle(const catalog::ObjectPath& series) {
 }
 
 ReadingOrder::Study& ReadingOrder::StudyOf(const catalog::ObjectPath& instance) {
-  const auto path = StudyPath(instance);
+  const auto path = instance.At(catalog::Level::kStudy);
   const auto found = std::find_if(studies_.begin(), studies_.end(),
                                   [&](const Study& study) { return study.path == path; });
   if (found != studies_.end()) {

@@ -110,13 +110,7 @@ std::string UtcText(int64_t unix_ms) {
 }
 
 catalog::ObjectPath PathOfDownload(const fetch::DownloadStatus& download) {
-  catalog::ObjectPath path;
-  path.level = catalog::Level::kSeries;
-  path.collection = download.record.collection;
-  path.patient = download.record.patient;
-  path.study = download.record.study;
-  path.series = download.record.series;
-  return path;
+  return catalog::ObjectPath::OfSeries(download.record, /*server=*/0);
 }
 
 MountStatus TakeStatus(const Context& context) {

@@ -48,6 +48,10 @@ struct ObjectPath {
   // is.
   ObjectPath Child(std::string id, size_t child_server) const&;
   ObjectPath Child(std::string id, size_t child_server) &&;
+  // The object of that level on the way down to this one; this one where it is not below that.
+  ObjectPath At(Level ancestor) const&;
+  ObjectPath At(Level ancestor) &&;
+  static ObjectPath OfSeries(const source::SeriesRecord& record, size_t server);
   // "/Collection/Patient/..." with encoded names, as the user sees it.
   std::string Text() const;
   friend bool operator==(const ObjectPath&, const ObjectPath&) = default;

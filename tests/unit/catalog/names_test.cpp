@@ -71,6 +71,34 @@ TEST(ObjectPath, GoesDownLevelByLevel) {
   EXPECT_EQ(instance.Child("x", 0), instance);
 }
 
+TEST(ObjectPath, GoesUpToAnyLevel) {
+  const ObjectPath root;
+  const ObjectPath collection = root.Child("C", 1);
+  const ObjectPath patient = collection.Child("P", 0);
+  const ObjectPath study = patient.Child("1.1", 0);
+  const ObjectPath series = study.Child("1.2", 0);
+  const ObjectPath instance = series.Child("1.3", 0);
+  EXPECT_EQ(instance.At(Level::kInstance), instance);
+  EXPECT_EQ(instance.At(Level::kSeries), series);
+  EXPECT_EQ(instance.At(Level::kStudy), study);
+  EXPECT_EQ(series.At(Level::kPatient), patient);
+  EXPECT_EQ(instance.At(Level::kCollection), collection);
+  ObjectPath of_that_server;
+  of_that_server.server = 1;
+  EXPECT_EQ(instance.At(Level::kRoot), of_that_server);
+  EXPECT_EQ(study.At(Level::kInstance), study) << "nothing is below it";
+}
+
+TEST(ObjectPath, OfASeriesIsInItsRecord) {
+  source::SeriesRecord record;
+  record.collection = source::CollectionId("C");
+  record.patient = source::PatientId("P");
+  record.study = source::StudyUid("1.1");
+  record.series = source::SeriesUid("1.2");
+  EXPECT_EQ(ObjectPath::OfSeries(record, 1),
+            ObjectPath().Child("C", 1).Child("P", 1).Child("1.1", 1).Child("1.2", 1));
+}
+
 TEST(Listing, FindsByExactName) {
   Listing listing;
   for (const char* name : {"A", "B", "a"}) listing.entries.push_back({.name = name});
