@@ -185,6 +185,8 @@ void AcquireInstance(Context& context, const SeriesAccess& series, const source:
   // It is there, but for now there is no descriptor for it: nor would there be for the download.
   if (cached.error().code == Errc::kBusy)
     return done(Fail(Errc::kInternal, std::move(cached).error().message));
+  context.reading_order.Follow(
+      catalog::ObjectPath::OfSeries(series.target.record, series.target.server));
   context.fetcher.Acquire(series.target, sop, std::move(asker.stop), std::move(done));
 }
 
@@ -231,6 +233,10 @@ Result<BackingReply> FileHandleBacking(Context& context, HandleId handle) {
   const auto opened = context.files.Find(handle);
   if (opened == nullptr) return Fail(Errc::kInvalidArgument, "no such handle");
   FilePtr file = opened->file();
+  const auto copy = context.nodes.Find(opened->node);
+  if (!copy) return Fail(GoneError());
+  if (context.reading_order.Follows(copy->path))
+    return Fail(Errc::kUnsupported, "its reader is followed");
   TCIAFS_ASSIGN(const int fd, file->WholeFile(kVerifiedAtOpenBytesMax));
   return BackingReply{fd, std::move(file)};
 }

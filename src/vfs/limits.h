@@ -36,6 +36,7 @@ inline constexpr size_t kRecentSeriesMax = 8;
 // Readers that go through the series of a study side by side, each in another study. The instances
 // of one series are remembered while it is read.
 inline constexpr size_t kStudiesFollowedMax = 8;
+inline constexpr size_t kSeriesFollowedMax = 8;  // of a study, fetched and not read through yet
 
 // In status.json: a screen or two, each a path and a reason of so many bytes.
 inline constexpr size_t kRecentErrorsMax = 64;

@@ -44,8 +44,11 @@ void FollowReader(const ContextRef& context, NodeId node) {
   const auto next = Following(context->catalog, study, *before, copy->path.series);
   if (next) {
     const auto target = ResolveSeries(*context, *next);
-    if (target && context->fetcher.FetchAhead((*target)->target) == fetch::Fetcher::Ahead::kNotNow)
-      return;  // perhaps at the next instance
+    if (target) {
+      const auto ahead = context->fetcher.FetchAhead((*target)->target);
+      if (ahead == fetch::Fetcher::Ahead::kNotNow) return;  // perhaps at the next instance
+      if (ahead == fetch::Fetcher::Ahead::kBegun) context->reading_order.Follow(*next);
+    }
   }
   context->reading_order.Settle(copy->path);
 }

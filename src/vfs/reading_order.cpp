@@ -35,14 +35,39 @@ std::optional<source::SeriesUid> ReadingOrder::NoteReadToEnd(const catalog::Obje
     study.read_through = left <= images / kLeftShare;
     if (study.read_through) study.read = {};
   }
-  if (!study.read_through || study.settled || study.before.empty()) return std::nullopt;
-  return study.before;
+  if (!study.read_through || study.settled) return std::nullopt;
+  if (!study.before.empty()) return study.before;
+  Leave(study, study.series);
+  return std::nullopt;
 }
 
 void ReadingOrder::Settle(const catalog::ObjectPath& series) {
   MutexLock lock(mutex_);
   Study& study = StudyOf(series);
-  if (study.series == series.series) study.settled = true;
+  if (study.series != series.series) return;
+  study.settled = true;
+  Leave(study, study.series);
+}
+
+void ReadingOrder::Follow(const catalog::ObjectPath& series) {
+  MutexLock lock(mutex_);
+  Study& study = StudyOf(series);
+  Leave(study, series.series);
+  if (study.followed.size() >= kSeriesFollowedMax) study.followed.erase(study.followed.begin());
+  study.followed.push_back(series.series);
+}
+
+bool ReadingOrder::Follows(const catalog::ObjectPath& series) const {
+  MutexLock lock(mutex_);
+  const auto study = std::find_if(studies_.begin(), studies_.end(), [&](const Study& one) {
+    return one.path.study == series.study && one.path == series.At(catalog::Level::kStudy);
+  });
+  return study != studies_.end() && std::find(study->followed.begin(), study->followed.end(),
+                                              series.series) != study->followed.end();
+}
+
+void ReadingOrder::Leave(Study& study, const source::SeriesUid& series) {
+  std::erase(study.followed, series);
 }
 
 ReadingOrder::Study& ReadingOrder::StudyOf(const catalog::ObjectPath& instance) {

@@ -4,6 +4,9 @@
 // Who reads the series of a study one after the other? Told of every instance that was read to its
 // end. A series counts as read through once that is nearly all of them, in any order, with nothing
 // of another series of the study read meanwhile. Pure bookkeeping, bounded; thread-safe.
+//
+// A kernel that reads cache files by itself (passthrough) does not tell how far; what is fetched in
+// this mount is therefore read through us until it was read through once.
 #pragma once
 
 #include <cstddef>
@@ -11,6 +14,7 @@
 #include <list>
 #include <optional>
 #include <unordered_set>
+#include <vector>
 
 #include "tciafs/catalog/catalog.h"
 #include "tciafs/util/mutex.h"
@@ -25,6 +29,10 @@ class ReadingOrder {
                                                  int64_t images);
   // Nothing more is to be told of this series, or of the path of one of its instances.
   void Settle(const catalog::ObjectPath& series);
+  // A series, or one of its instances: it is fetched, and whoever reads it is to be noticed.
+  void Follow(const catalog::ObjectPath& series);
+  // Whether there still is something to notice.
+  bool Follows(const catalog::ObjectPath& series) const;
 
  private:
   struct Study {
@@ -34,11 +42,13 @@ class ReadingOrder {
     std::unordered_set<size_t> read;  // hashes of SOP UIDs
     bool read_through = false;
     bool settled = false;
+    std::vector<source::SeriesUid> followed;  // oldest first
   };
 
   Study& StudyOf(const catalog::ObjectPath& instance) TCIAFS_REQUIRES(mutex_);
+  static void Leave(Study& study, const source::SeriesUid& series);
 
-  Mutex mutex_;
+  mutable Mutex mutex_;
   std::list<Study> studies_ TCIAFS_GUARDED_BY(mutex_);  // the one read last comes first
 };
 

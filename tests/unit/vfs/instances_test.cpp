@@ -13,6 +13,13 @@ using Kind = vfs::Invalidation::Kind;
 
 class InstancesTest : public VfsTest {
  protected:
+  // Fetched by an earlier mount.
+  std::shared_ptr<MemoryFile> SetCached(const std::string& name, const std::string& bytes) {
+    auto file = SetBytes(name, bytes);
+    cache.Put(key, version, source::SopUid(name), file);
+    return file;
+  }
+
   const std::string sop = "1.2.3.4";
 };
 
@@ -232,7 +239,7 @@ TEST_F(InstancesTest, ABadBlockIsFetchedAgain) {
 
 TEST_F(InstancesTest, HandsOutTheFileOfAVerifiedInstance) {
   AddInstance(sop, 5);
-  const auto file = SetBytes(sop, "bytes");
+  const auto file = SetCached(sop, "bytes");
   const auto node = LookupInstance(sop);
   const auto handle = Open(node).handle;
   const auto backing = fs->Backing(handle);
@@ -244,9 +251,21 @@ TEST_F(InstancesTest, HandsOutTheFileOfAVerifiedInstance) {
   EXPECT_EQ(fs->Backing(handle).error().code, Errc::kInvalidArgument);
 }
 
+// Nobody would tell how far it is read.
+TEST_F(InstancesTest, HandsOutNoFileOfASeriesToBeReadThrough) {
+  SetVersion("2020-01-01", 1, 5);
+  AddInstance(sop, 5);
+  SetBytes(sop, "bytes");
+  const auto node = LookupInstance(sop);
+  const auto handle = Open(node).handle;
+  EXPECT_EQ(fs->Backing(handle).error().code, Errc::kUnsupported);
+  EXPECT_EQ(Read(node, handle), "bytes");
+  EXPECT_TRUE(fs->Backing(handle));
+}
+
 TEST_F(InstancesTest, HandsOutNoFileThatMayStillProveWrong) {
   AddInstance(sop, 5);
-  const auto file = SetBytes(sop, "bytes");
+  const auto file = SetCached(sop, "bytes");
   const auto handle = Open(LookupInstance(sop)).handle;
   file->series_verified = false;
   EXPECT_EQ(fs->Backing(handle).error().code, Errc::kUnsupported);
@@ -259,7 +278,7 @@ TEST_F(InstancesTest, HandsOutNoFileThatMayStillProveWrong) {
 
 TEST_F(InstancesTest, ADamagedFileIsNotHandedOutButFetchedAgain) {
   AddInstance(sop, 5);
-  const auto bad = SetBytes(sop, "bytes");
+  const auto bad = SetCached(sop, "bytes");
   const auto node = LookupInstance(sop);
   const auto handle = Open(node).handle;
   bad->corrupt = true;
@@ -273,12 +292,12 @@ TEST_F(InstancesTest, ADamagedFileIsNotHandedOutButFetchedAgain) {
 
 TEST_F(InstancesTest, AHandleOfReplacedContentHandsOutTheOldFile) {
   AddInstance(sop, 5);
-  const auto old = SetBytes(sop, "bytes");
+  const auto old = SetCached(sop, "bytes");
   const auto node = LookupInstance(sop);
   const auto handle = Open(node).handle;
   SetVersion("2021-01-01", 10, 1'000'000);
   catalog.Announce({study, {}, {}, {"1.2.3"}});
-  const auto replacement = SetBytes(sop, "BYTES");
+  const auto replacement = SetCached(sop, "BYTES");
   EXPECT_EQ(OpenAsync(node).code(), Errc::kStale) << "the node has open handles";
   const auto new_node = LookupInstance(sop);
   ASSERT_NE(new_node, node) << "so that each node has one file";

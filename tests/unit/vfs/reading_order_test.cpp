@@ -50,6 +50,35 @@ TEST_F(ReadingOrderTest, TheSecondSeriesReadThroughTells) {
   EXPECT_EQ(Read("b", kImages / 2, kImages), SeriesUid("a"));
 }
 
+TEST_F(ReadingOrderTest, WhatIsFetchedIsFollowedUntilItWasReadThrough) {
+  EXPECT_FALSE(order_.Follows(Instance("a", 0))) << "not fetched";
+  order_.Follow(Instance("a", 0));
+  order_.Follow(Instance("b", 0));
+  EXPECT_TRUE(order_.Follows(Instance("a", 1)));
+  EXPECT_TRUE(order_.Follows(Instance("b", 1)));
+  EXPECT_FALSE(order_.Follows(Instance("c", 1)));
+  EXPECT_FALSE(order_.Follows(Instance("a", 1, "1.3"))) << "of another study";
+  Read("a", 0, kImages / 2);
+  EXPECT_TRUE(order_.Follows(Instance("a", 1)));
+  Read("a", kImages / 2, kImages);
+  EXPECT_FALSE(order_.Follows(Instance("a", 1)));
+  Read("b", 0, kImages);
+  EXPECT_TRUE(order_.Follows(Instance("b", 1))) << "what comes next is not settled";
+  order_.Settle(Instance("b", 0));
+  EXPECT_FALSE(order_.Follows(Instance("b", 1)));
+  order_.Follow(Instance("b", 0));
+  EXPECT_TRUE(order_.Follows(Instance("b", 1))) << "fetched anew";
+}
+
+TEST_F(ReadingOrderTest, FollowsAFewSeriesOfAFewStudies) {
+  for (size_t i = 0; i <= kSeriesFollowedMax; ++i) order_.Follow(Instance(std::to_string(i), 0));
+  EXPECT_FALSE(order_.Follows(Instance("0", 0)));
+  EXPECT_TRUE(order_.Follows(Instance("1", 0)));
+  for (size_t i = 0; i < kStudiesFollowedMax; ++i)
+    order_.Follow(Instance("a", 0, "2." + std::to_string(i)));
+  EXPECT_FALSE(order_.Follows(Instance("1", 0)));
+}
+
 TEST_F(ReadingOrderTest, TellsShortlyBeforeTheEndAndUntilSettled) {
   Read("a", 0, kImages);
   EXPECT_FALSE(Read("b", 0, 13));
