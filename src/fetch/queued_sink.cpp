@@ -86,6 +86,7 @@ Status QueuedSink::Push(Event event) {
         sizeof(Event) + event.sop.text().size() + event.md5_hex.size() + event.capacity_bytes;
     queued_bytes_ += event.memory_bytes;
     if (IsEnd(event)) ++ends_;
+    if (event.kind == Event::Kind::kBegin) ++begins_;
     done_ |= done;
     events_.push_back(std::move(event));
     AskForTurn();
@@ -127,11 +128,12 @@ void QueuedSink::AskForTurn() {
   }
 }
 
-// Somebody waits for the first instance; the others come faster together. What is too large does
-// not wait until it is whole.
+// Somebody waits for the first instance, which is given out once the second has begun; the others
+// come faster together. What is too large does not wait until it is whole.
 bool QueuedSink::WorthATurn() const {
-  return (ends_ > 0 && (!first_passed_on_ || done_ || hold_over_)) ||
-         queued_bytes_ >= bytes_max_ / 2;
+  if (queued_bytes_ >= bytes_max_ / 2) return true;
+  if (begins_passed_on_ == 1 && begins_ > 0) return true;
+  return ends_ > 0 && (begins_passed_on_ < 2 || done_ || hold_over_);
 }
 
 void QueuedSink::HoldOver() {
@@ -162,7 +164,10 @@ void QueuedSink::PassOn() {
     batch.insert(batch.end(), std::make_move_iterator(events_.begin()),
                  std::make_move_iterator(whole));
     events_.erase(events_.begin(), whole);
-    first_passed_on_ |= ends_ > 0;
+    const auto begins = static_cast<size_t>(std::count_if(
+        batch.begin(), batch.end(), [](const Event& e) { return e.kind == Event::Kind::kBegin; }));
+    begins_ -= begins;
+    begins_passed_on_ += begins;
     ends_ = 0;
     hold_over_ = false;
   }
