@@ -53,11 +53,17 @@ class Asking(harness.MountCase):
         with socket.socket(socket.AF_UNIX) as channel:
             channel.settimeout(harness.WAIT_S)
             channel.connect(sockets[0])
+            answer = b""
             try:
                 channel.sendall(line)
-            except BrokenPipeError:  # refused before it was all told
+            except ConnectionError:  # refused before it was all told
                 pass
-            return channel.makefile("rb").read().splitlines()[-1]
+            try:
+                while piece := channel.recv(65536):
+                    answer += piece
+            except ConnectionResetError:  # likewise; what was answered came before
+                pass
+            return answer.splitlines()[-1]
 
     @staticmethod
     def _record_of(path):
