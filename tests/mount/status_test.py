@@ -25,6 +25,7 @@ class Asking(harness.MountCase):
         self.server = self.archive("--synthetic", "C:patients=2,studies=1,series=1,images=3",
                                    "--synthetic", "D:patients=1,studies=1,series=1,images=3")
         self.mounted = self.mount(self.server)
+        os.listdir(self.mounted.path)  # no request of the mount's own is under way any more
 
     def fails(self, code, *words, **options):
         """The one line on standard error."""
@@ -38,10 +39,11 @@ class Asking(harness.MountCase):
 
     def asking_in_vain(self, path, endpoint, **options):
         """A refresh that has sent its request, and waits."""
-        before = self.mounted.log().count(endpoint)
+        sent = f"{endpoint}\n"
+        before = self.mounted.log().count(sent)
         asking = self.background(harness.PROGRAM, "refresh", path, stderr=harness.PIPE,
                                  env=harness.clean_environment(), **options)
-        harness.wait_for(lambda: self.mounted.log().count(endpoint) > before, "the request is sent")
+        harness.wait_for(lambda: self.mounted.log().count(sent) > before, "the request is sent")
         return asking
 
     def request(self, line):
