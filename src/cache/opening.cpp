@@ -111,8 +111,7 @@ Status Upgrade(const Opening& opening, int format) {
   const Layout& layout = opening.layout;
   LogWarning(
       "cache {}: written by an older tciafs (format {}, this one writes {}); its images are "
-      "removed, "
-      "to be fetched again, and what is pinned stays pinned",
+      "removed, to be fetched again, and what is pinned stays pinned",
       layout.root(), format, kFormatVersion);
   std::error_code code;
   fs::remove_all(layout.series_root(), code);

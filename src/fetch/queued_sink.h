@@ -84,7 +84,7 @@ class QueuedSink final : public source::SeriesSink,
   size_t queued_bytes_ TCIAFS_GUARDED_BY(mutex_) = 0;    // what is being passed on included
   size_t ends_ TCIAFS_GUARDED_BY(mutex_) = 0;            // of instances or of all, in events_
   std::vector<Buffer> spare_ TCIAFS_GUARDED_BY(mutex_);  // whole pieces
-  size_t begins_ TCIAFS_GUARDED_BY(mutex_) = 0;            // of instances, in events_
+  size_t begins_ TCIAFS_GUARDED_BY(mutex_) = 0;          // of instances, in events_
   size_t begins_passed_on_ TCIAFS_GUARDED_BY(mutex_) = 0;
   bool done_ TCIAFS_GUARDED_BY(mutex_) = false;     // it is in events_, or was
   bool holding_ TCIAFS_GUARDED_BY(mutex_) = false;  // a timer runs

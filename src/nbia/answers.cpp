@@ -101,13 +101,13 @@ Error ReadWrongBody(const Question& question, std::string_view wanted, std::stri
                                                question.endpoint, what, wanted)};
 }
 
-Error NoApiHere(const std::string& host, std::string_view more, const Error& reason) {
+Error NoApiHere(const std::string& host, bool with_account, const Error& reason) {
   std::string_view bare = reason.message;
   if (bare.starts_with(host + ": ")) bare.remove_prefix(host.size() + 2);
   return Error{Errc::kUnavailable,
                fmt::format("{}: no NBIA API at this address{} ({}): check the path of the URL; it "
                            "usually ends in /nbia-api",
-                           host, more, bare)};
+                           host, with_account ? ", or none with accounts" : "", bare)};
 }
 
 Error Within(const Question& question, const Error& error) {

@@ -38,8 +38,9 @@ Refusal ReadRefusal(const Question& question, int status, std::string_view body)
 // For a 200 whose body is not what was asked for (`wanted`: "a list", "a zip").
 Error ReadWrongBody(const Question& question, std::string_view wanted, std::string_view body);
 
-// Nothing at the address is NBIA's, which `reason` shows; `more`: "" or what more may be.
-Error NoApiHere(const std::string& host, std::string_view more, const Error& reason);
+// Nothing at the address is NBIA's, or nothing that knows accounts where one is `with_account`;
+// `reason` shows it.
+Error NoApiHere(const std::string& host, bool with_account, const Error& reason);
 
 // Adds host and endpoint to an error that came from below (the network, a parser).
 Error Within(const Question& question, const Error& error);

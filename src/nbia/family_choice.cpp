@@ -182,8 +182,7 @@ void FamilyChoice::Judge(const std::shared_ptr<Probe>& probe, std::optional<Refu
 // No family listed anything.
 void FamilyChoice::Conclude(const std::shared_ptr<Probe>& probe) {
   if (!probe->empty && probe->error_is_no_such_path) {
-    const char* more = endpoints_.anonymous() ? "" : ", or none with accounts";
-    return GiveUp(NoApiHere(endpoints_.host(), more, *probe->error));
+    return GiveUp(NoApiHere(endpoints_.host(), !endpoints_.anonymous(), *probe->error));
   }
   if (!probe->empty) return GiveUp(*probe->error);
   Hold(*probe->empty, true);

@@ -47,8 +47,8 @@ void Judge(const std::shared_ptr<TokenCall>& call, size_t path, size_t paths_tri
     return TryPath(call, (path + 1) % Endpoints::kTokenPaths, paths_tried + 1);
   const auto question = call->endpoints.Token(path, call->grant).question;
   const Error error = refusal ? refusal->error : ReadWrongBody(question, "a token", body);
-  const char* more = call->endpoints.anonymous() ? "" : ", or none with accounts";
-  call->done(Fail(refusal && elsewhere ? NoApiHere(question.host, more, error) : error));
+  const bool with_account = !call->endpoints.anonymous();
+  call->done(Fail(refusal && elsewhere ? NoApiHere(question.host, with_account, error) : error));
 }
 
 void TryPath(const std::shared_ptr<TokenCall>& call, size_t path, size_t paths_tried) {

@@ -185,8 +185,9 @@ void AcquireInstance(Context& context, const SeriesAccess& series, const source:
   // It is there, but for now there is no descriptor for it: nor would there be for the download.
   if (cached.error().code == Errc::kBusy)
     return done(Fail(Errc::kInternal, std::move(cached).error().message));
-  context.reading_order.Follow(
-      catalog::ObjectPath::OfSeries(series.target.record, series.target.server));
+  if (series.version().image_count > 0)  // else nobody could tell when it is read through
+    context.reading_order.Follow(
+        catalog::ObjectPath::OfSeries(series.target.record, series.target.server));
   context.fetcher.Acquire(series.target, sop, std::move(asker.stop), std::move(done));
 }
 

@@ -6,7 +6,8 @@
 // of another series of the study read meanwhile. Pure bookkeeping, bounded; thread-safe.
 //
 // A kernel that reads cache files by itself (passthrough) does not tell how far; what is fetched in
-// this mount is therefore read through us until it was read through once.
+// this mount is therefore read through us until it was read through once, and for longer only while
+// the series to fetch after it has to wait.
 #pragma once
 
 #include <cstddef>
