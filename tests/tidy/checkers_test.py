@@ -4,6 +4,7 @@
 
 import unittest
 
+import check_includes
 import check_layers
 import check_limits
 import check_manual
@@ -32,6 +33,29 @@ class Layers(unittest.TestCase):
         self.assertTrue(self.problems("store", '"vfs/node_table.h"'))
         self.assertTrue(self.problems("vfs", "<lmdb.h>"))
         self.assertTrue(self.problems("util", "<fuse_lowlevel.h>"))
+
+
+class Includes(unittest.TestCase):
+    HEADERS = {"include/tciafs/util/thing.h": "class Thing {\n};\nstruct Other;\nbool IsThing(int a);\n",
+               "src/vfs/above.h": '#include "tciafs/util/thing.h"\n#include <vector>\nconstexpr int kAbove = 1;\n'}
+
+    def problems(self, text):
+        files = {**self.HEADERS, "src/vfs/user.cpp": text}
+        return list(check_includes.problems_of(
+            {path: check_includes.Source(content) for path, content in files.items()}))
+
+    def test_what_is_included_may_be_used(self):
+        use = "Thing a; bool b = IsThing(kAbove); std::vector<int> c;\n"
+        self.assertEqual(self.problems('#include "vfs/above.h"\n' + use), [])
+        self.assertEqual(self.problems('#include "above.h"\n' + use), [])
+        self.assertEqual(self.problems('// Thing, std::map\nconst char* a = "IsThing(1)";\n'), [])
+        self.assertEqual(self.problems("class Thing;\nThing* a;\nbool b = testing::IsThing(1);\n"), [])
+
+    def test_what_is_not_is_noticed(self):
+        for use in ("Thing a;\n", "bool b = IsThing(1);\n", "int a = kAbove;\n", "std::vector<int> c;\n",
+                    "int a = errno;\n", "int a = ::close(1);\n", "auto a = fmt::format(b);\n"):
+            self.assertEqual(len(self.problems(use)), 1, use)
+        self.assertEqual(len(self.problems('#include "vfs/above.h"\nstd::map<int, int> a;\n')), 1)
 
 
 class Style(unittest.TestCase):

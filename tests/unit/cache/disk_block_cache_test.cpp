@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the tciafs authors
+#include <cstdio>
+
 #include "unit/cache/cache_fixture.h"
 
 namespace tciafs::cache {

@@ -6,6 +6,8 @@
 
 #include <gmock/gmock.h>
 
+#include <cstdio>
+
 #include "catalog/request_memory.h"
 #include "tciafs/catalog/limits.h"
 #include "tciafs/catalog/names.h"
