@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <fstream>
 #include <functional>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "replies.h"
@@ -20,8 +22,9 @@ const char* const kActionsHelp =
     "  drip n                   the same, for a handful of bytes\n"
     "  status                   answer \"code\" (200), with \"headers\" {name: value} and a body\n"
     "  raw                      send the body alone, without status line or headers, and hang up\n"
-    "                           A body is \"body\", a text, or \"hex\", bytes; then \"n\" bytes\n"
-    "                           of \"fill\" over and over, then \"tail\"; n needs no memory.\n"
+    "                           A body is \"body\", a text, \"hex\", bytes, or what \"file\", a\n"
+    "                           path, holds when the plan is made; then \"n\" bytes of \"fill\"\n"
+    "                           over and over, then \"tail\"; n needs no memory.\n"
     "  html                     answer an HTML page, with \"code\" (200)\n"
     "  empty                    answer 200 without a body\n"
     "  unauthorized             answer 401\n"
@@ -151,6 +154,15 @@ Result<std::string> FromHex(std::string_view hex) {
   return bytes;
 }
 
+// A plan of some megabytes takes seconds to understand, a file none.
+Result<std::string> FromFile(const std::string& path) {
+  if (path.empty()) return std::string();
+  std::ifstream file(path, std::ios::binary);
+  std::string bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  if (!file.good()) return Bad(fmt::format("\"file\" cannot be read: {}", path));
+  return bytes;
+}
+
 // A body of any length, never held as a whole.
 struct FilledBody {
   std::string head;
@@ -177,6 +189,9 @@ Status SetContent(const Parameters& parameters, Reply& reply) {
   TCIAFS_ASSIGN(const std::string hex, parameters.Text("hex"));
   TCIAFS_ASSIGN(const std::string bytes, FromHex(hex));
   content.head += bytes;
+  TCIAFS_ASSIGN(const std::string path, parameters.Text("file"));
+  TCIAFS_ASSIGN(const std::string kept, FromFile(path));
+  content.head += kept;
   TCIAFS_ASSIGN(content.fill, parameters.Text("fill"));
   TCIAFS_ASSIGN(content.tail, parameters.Text("tail"));
   TCIAFS_ASSIGN(content.fill_bytes, parameters.Number("n", 0));
@@ -293,7 +308,7 @@ Result<FaultPlan::Row> FaultPlan::ParseRow(std::string_view json) {
   if (!parsed.is_object()) return Bad("a row is no object");
   const std::set<std::string, std::less<>> known = {"endpoint", "match", "skip", "times", "action",
                                                     "n",        "k",     "code", "body",  "headers",
-                                                    "hex",      "fill",  "tail"};
+                                                    "hex",      "file",  "fill", "tail"};
   for (const auto& [key, value] : parsed.items())
     if (known.count(key) == 0) return Bad(fmt::format("nobody knows \"{}\"", key));
   for (const char* key : {"endpoint", "action"})

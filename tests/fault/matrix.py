@@ -412,7 +412,8 @@ def run_row(table, name):
             signal.alarm(0)
         if problem and case:
             with contextlib.suppress(Exception):
-                problem += case.reports() + "---- the end of the daemon's log\n" + case.mount.log()[-3000:]
+                problem = ("---- the end of the daemon's log\n" + case.mount.log()[-3000:] +
+                           case.reports() + "---- what went wrong\n" + problem)
     return name, time.monotonic() - begin, problem
 
 
@@ -434,7 +435,7 @@ def run_table(test, rows):
     names = [row.name for row in rows]
     test.assertEqual(len(names), len(set(names)), "two rows of one name")
     TABLES[test.id()] = rows
-    problems = []
+    problems = {}
     context = multiprocessing.get_context("fork")
     with concurrent.futures.ProcessPoolExecutor(WORKERS, context, _begin_worker) as pool:
         pending = [pool.submit(run_row, test.id(), name) for name in selected(rows)]
@@ -442,9 +443,10 @@ def run_table(test, rows):
             name, seconds, problem = future.result()
             print(f"  {seconds:6.1f} s  {'FAILED  ' if problem else ''}{name}", file=sys.stderr)
             if problem:
-                problems.append(f"==== {name}\n{problem}")
+                problems[name] = problem
     if problems:
-        test.fail(f"{len(problems)} of {len(pending)} rows:\n" + "\n".join(problems))
+        details = "".join(f"\n==== {name}\n{problem}" for name, problem in problems.items())
+        test.fail(f"{details}\n{len(problems)} of {len(pending)} rows: {' '.join(problems)}")
 
 
 def suite_of(rows, name="Matrix"):

@@ -4,6 +4,7 @@
 
 import dataclasses
 import hashlib
+import os
 import re
 
 import matrix
@@ -23,18 +24,15 @@ SWEEP = ("--synthetic", "C:patients=1,studies=1,series=52,images=2,size=16x16")
 SWEEP_OPTIONS = ("--downloads", 12, "--connections", 24)
 
 
-def body(content, **more):
-    return {"action": "status", "code": 200, "hex": content.hex(),
-            "headers": {"Content-Type": "application/octet-stream"}, **more}
-
-
 def forged(change, times=-1, then=BROKEN_SINGLES):
     """The zip of the first series after `change`, a function of its entries that gives bytes."""
     def plan(case):
         series = case.series_uids()[0]
-        content = change(entries_of(case.zip_of(series)))
-        match = {"SeriesInstanceUID": series}
-        return zips(times=times, match=match, **body(content)) + then
+        path = os.path.join(case.directory, "forged.zip")
+        with open(path, "wb") as file:
+            file.write(change(entries_of(case.zip_of(series))))
+        return zips("status", times, file=path, match={"SeriesInstanceUID": series},
+                    headers={"Content-Type": "application/octet-stream"}) + then
     return plan
 
 

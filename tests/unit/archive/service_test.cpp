@@ -3,6 +3,10 @@
 #include "service.h"
 
 #include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
 
 #include "archive_fixture.h"
 
@@ -245,6 +249,11 @@ TEST_F(ArchiveTest, PlannedBodiesMayHoldAnyBytesAndBeOfAnyLength) {
   EXPECT_EQ(bytes.status, 200);
   EXPECT_EQ(BodyOf(bytes), std::string("[\0\xff]!", 5));
   EXPECT_FALSE(bytes.raw);
+  const std::string path = ::testing::TempDir() + "planned_body" + std::to_string(::getpid());
+  std::ofstream(path, std::ios::binary) << std::string("a\0\xff", 3);
+  const Reply of_file = answer(R"("action":"status","file":")" + path + R"(","tail":"!")");
+  EXPECT_EQ(std::remove(path.c_str()), 0);
+  EXPECT_EQ(BodyOf(of_file), std::string("a\0\xff!", 4));
   EXPECT_EQ(BodyOf(answer(R"("action":"status","body":"[","fill":"ab","n":5,"tail":"]")")),
             "[ababa]");
   EXPECT_TRUE(answer(R"("action":"raw","body":"HTTP/1.1 200 OK\r\n")").raw);
@@ -267,6 +276,7 @@ TEST_F(ArchiveTest, RefusesPlansItDoesNotUnderstand) {
         R"([{"endpoint":"*","action":"status","code":99}])",
         R"([{"endpoint":"*","action":"status","hex":"0"}])",
         R"([{"endpoint":"*","action":"status","hex":"0x"}])",
+        R"([{"endpoint":"*","action":"status","file":"/no/such/file"}])",
         R"([{"endpoint":"*","action":"status","n":5}])",
         R"([{"endpoint":"*","action":"empty","often":1}])"})
     EXPECT_EQ(Control("plan", plan).status, 400) << plan;
