@@ -13,6 +13,10 @@ endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # g++ 12 sees uninitialised members inside every tl::expected it inlines; clang checks this for us.
   target_compile_options(tciafs_warnings INTERFACE -Wno-maybe-uninitialized)
+  # Where sources are compiled together it takes each of them for a header.
+  if(CMAKE_UNITY_BUILD)
+    add_compile_options(-Wno-subobject-linkage)
+  endif()
 endif()
 if(TCIAFS_SANITIZE)
   # libFuzzer's main goes into the fuzz targets alone (tests/fuzz); all else is only watched by it.

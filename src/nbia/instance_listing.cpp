@@ -27,14 +27,14 @@ struct KeyedSeries {
 };
 
 // Instances of one series, each once: a row per frame is possible.
-struct Found {
+struct FoundInstances {
   std::vector<source::InstanceRecord> instances;
   std::unordered_set<source::SopUid> seen;
   void Add(source::InstanceRecord instance) {
     if (seen.insert(instance.sop).second) instances.push_back(std::move(instance));
   }
 };
-using FoundBySeries = std::unordered_map<std::string, Found>;
+using FoundBySeries = std::unordered_map<std::string, FoundInstances>;
 
 // Nothing else asked of this server now would fare better.
 bool IsFatal(const Refusal& refusal) {
@@ -372,7 +372,7 @@ void InstanceListings::FailOnce(const ListingPtr& listing, DrillDownCall form,
 void InstanceListings::AskSopUids(const ListingPtr& listing) {
   const source::SeriesUid& first = listing->queries.front().series;
   if (listing->first_found()) return End(listing, std::nullopt);
-  auto found = std::make_shared<Found>();
+  auto found = std::make_shared<FoundInstances>();
   RowReader::Spec rows;
   rows.on_begin = [found] { *found = {}; };
   rows.on_row = [found](std::string_view text) -> Status {
