@@ -44,7 +44,7 @@ import harness
 # A sanitized program is several times slower and larger.
 SANITIZED = harness.is_sanitized()
 SLOWDOWN = 4 if SANITIZED else 1
-WORKERS = int(os.environ.get("TCIAFS_FAULT_WORKERS", "10" if SANITIZED else "28"))
+WORKERS = int(os.environ.get("TCIAFS_FAULT_WORKERS", "16" if SANITIZED else "28"))
 SANITIZER_SETTINGS = {name: os.environ.get(name) for name in harness.SANITIZER_OPTIONS}
 IO_TIMEOUT_S = 8 if SANITIZED else 4
 # However slow the machine: a row that takes longer hangs.
@@ -148,6 +148,10 @@ class Case:
                               *options, servers=[self.server.url])
         self.stack.callback(mount.end)
         return mount
+
+    def unmount(self):
+        # Not the subject here, and a third program under sanitizers takes as long as a row's reads.
+        self.mount.unmount(("fusermount3", "-u"))
 
     def memory_mib(self):
         """The most the daemon ever held in memory."""
@@ -354,7 +358,7 @@ class Case:
         """A clean end, and what is kept is right and needs no network."""
         if self.mount.process.poll() is not None:
             raise Violation(f"the daemon ended by itself with {self.mount.process.returncode}")
-        self.mount.unmount()
+        self.unmount()
         for directory, _, files in os.walk(self.cache):
             left = [name for name in files if name.endswith(".part") or name == "journal"]
             if left:
@@ -371,7 +375,7 @@ class Case:
         lost = {path: self.read(path) for path in current}
         if self.row.keeps and self.row.recovers_s and set(lost.values()) - {"ok"}:
             raise Violation(f"read before, but not kept: {lost}")
-        self.mount.unmount()
+        self.unmount()
         if self.reports():
             raise Violation(self.reports())
 

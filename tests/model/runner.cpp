@@ -25,10 +25,10 @@ constexpr std::chrono::seconds kShrinkMax(60);
 constexpr uint64_t kFirstSeed = 1000;
 // Under a sanitizer an operation takes so many times longer.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr int64_t kSlowness = 4;
+constexpr int64_t kSlowness = 10;
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-constexpr int64_t kSlowness = 4;
+constexpr int64_t kSlowness = 10;
 #else
 constexpr int64_t kSlowness = 1;
 #endif

@@ -197,9 +197,9 @@ class Mount:
         with open(self.log_path, encoding="utf-8", errors="replace") as log:
             return log.read()
 
-    def unmount(self):
+    def unmount(self, command=(PROGRAM, "umount")):
         """The clean way; the daemon must end well."""
-        run(PROGRAM, "umount", self.path, timeout_s=WAIT_S, env=clean_environment())
+        run(*command, self.path, timeout_s=WAIT_S, env=clean_environment())
         code = self.process.wait(WAIT_S)
         if code != 0:
             raise AssertionError(f"the daemon ended with {code}: {self.log()[-2000:]}")
