@@ -24,10 +24,10 @@ constexpr std::chrono::seconds kShrinkMax(60);
 // The default run is the same each time: a failure is of the change at hand.
 constexpr uint64_t kFirstSeed = 1000;
 // Under a sanitizer an operation takes so many times longer.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__)
 constexpr int64_t kSlowness = 10;
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#if __has_feature(address_sanitizer)
 constexpr int64_t kSlowness = 10;
 #else
 constexpr int64_t kSlowness = 1;
