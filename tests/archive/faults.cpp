@@ -7,11 +7,10 @@
 
 #include <algorithm>
 #include <charconv>
-#include <fstream>
 #include <functional>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "file_bytes.h"
 #include "replies.h"
 
 namespace tciafs::archive {
@@ -157,9 +156,8 @@ Result<std::string> FromHex(std::string_view hex) {
 // A plan of some megabytes takes seconds to understand, a file none.
 Result<std::string> FromFile(const std::string& path) {
   if (path.empty()) return std::string();
-  std::ifstream file(path, std::ios::binary);
-  std::string bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (!file.good()) return Bad(fmt::format("\"file\" cannot be read: {}", path));
+  Result<std::string> bytes = ReadFile(path);
+  if (!bytes) return Bad("\"file\": " + bytes.error().message);
   return bytes;
 }
 

@@ -6,11 +6,10 @@
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <utility>
 
 #include "dicom_directory.h"
+#include "file_bytes.h"
 #include "tciafs/util/log.h"
 #include "tciafs/util/text.h"
 
@@ -125,14 +124,6 @@ Status AddDirectory(const std::string& text, Holdings& holdings) {
   if (collection->files_left_out() > 0)
     LogInfo("{}: {} files left out", directory, collection->files_left_out());
   return holdings.Add(std::move(collection));
-}
-
-Result<std::string> ReadFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return Fail(Errc::kNotFound, path + ": cannot be read");
-  std::ostringstream content;
-  content << file.rdbuf();
-  return content.str();
 }
 
 }  // namespace
