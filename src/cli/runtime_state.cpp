@@ -92,18 +92,24 @@ Outcome<RuntimeRecord> RuntimeRecord::Write(const std::string& mountpoint,
   const bool handed_over = HandedOverDevice(mountpoint).has_value();
   const std::string path = RecordPath(
       directory, handed_over ? fmt::format("{} of {}", mountpoint, ::getpid()) : mountpoint);
-  std::ofstream file(path, std::ios::trunc);
+  // Readers find the whole record or none.
+  const std::string draft = fmt::format("{}.{}", path, ::getpid());
+  std::ofstream file(draft, std::ios::trunc);
   file << ::getpid() << '\n'
        << StartTime(::getpid()) << '\n'
        << mountpoint << '\n'
        << cache_dir << '\n';
   file.close();
-  if (!file) return FailWith(ExitCode::kFailed, path + ": cannot be written");
-  return RuntimeRecord(path);
+  if (file && ::rename(draft.c_str(), path.c_str()) == 0) return RuntimeRecord(path);
+  ::unlink(draft.c_str());
+  return FailWith(ExitCode::kFailed, path + ": cannot be written");
 }
 
 RuntimeRecord::~RuntimeRecord() {
-  if (!path_.empty()) ::unlink(path_.c_str());
+  if (path_.empty()) return;
+  // Somebody may have mounted there since this process was unmounted.
+  const auto record = ReadRecord(path_);
+  if (!record || record->pid == ::getpid()) ::unlink(path_.c_str());
 }
 
 std::optional<MountRecord> FindRecord(const std::string& mountpoint, uint32_t owner_uid,

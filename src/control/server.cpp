@@ -10,7 +10,9 @@
 #include <cerrno>
 #include <chrono>
 #include <list>
+#include <optional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "control/socket_address.h"
@@ -48,11 +50,31 @@ class GuestAnswers final : public Answers {
   Guest& guest_;
 };
 
+// The name of a socket, removed unless another process has taken it over since.
+class SocketName {
+ public:
+  explicit SocketName(std::string path) : path_(std::move(path)), inode_(InodeThere()) {}
+  ~SocketName() {
+    if (InodeThere() == inode_) ::unlink(path_.c_str());
+  }
+  SocketName(const SocketName&) = delete;
+  SocketName& operator=(const SocketName&) = delete;
+
+ private:
+  ino_t InodeThere() const {
+    struct stat st {};
+    return ::lstat(path_.c_str(), &st) == 0 ? st.st_ino : 0;
+  }
+
+  const std::string path_;
+  const ino_t inode_;
+};
+
 class SocketServer final : public Server {
  public:
   SocketServer(std::string path, UniqueFd listening, UniqueFd wake, uint32_t owner_uid,
                Handler handler)
-      : path_(std::move(path)),
+      : name_(std::in_place, std::move(path)),
         listening_(std::move(listening)),
         wake_(std::move(wake)),
         owner_uid_(owner_uid),
@@ -60,7 +82,7 @@ class SocketServer final : public Server {
         thread_([this] { Loop(); }) {}
 
   ~SocketServer() override {
-    ::unlink(path_.c_str());
+    name_.reset();
     ending_ = true;
     Wake();
     thread_.join();
@@ -149,7 +171,7 @@ class SocketServer final : public Server {
     ::shutdown(guest.connection.fd(), SHUT_RDWR);
   }
 
-  const std::string path_;
+  std::optional<SocketName> name_;
   const UniqueFd listening_;
   const UniqueFd wake_;
   const uint32_t owner_uid_;

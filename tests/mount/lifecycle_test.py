@@ -103,27 +103,26 @@ class Daemon(harness.MountCase):
                               environment=runtime)
         self.addCleanup(mount.end)
         path = os.path.join(self.mountpoint, harness.walk_files(self.mountpoint)[0])
-        self.forget_who_serves(self.mountpoint)
+        os.unlink(harness.record_of_mount(self.mountpoint, os.path.join(self.directory, "tciafs")))
         with open(path, "rb"):
             refused = self.tciafs("umount", self.mountpoint, check=False, environment=runtime)
             self.assertEqual(refused.returncode, 1)
             self.assertIn("programs use it", refused.stderr)
         self.assertEqual(os.listdir(self.mountpoint), ["A"])
 
-    def forget_who_serves(self, mountpoint):
-        """Removes the record of this mount and of no other."""
-        removed = 0
-        for directory in ("/run/tciafs", os.path.join(self.directory, "tciafs")):
-            for name in os.listdir(directory) if os.path.isdir(directory) else ():
-                record = os.path.join(directory, name)
-                if not name.endswith(".mount"):
-                    continue
-                with open(record, encoding="utf-8") as file:
-                    ours = file.read().splitlines()[2] == mountpoint
-                if ours:
-                    os.unlink(record)
-                    removed += 1
-        self.assertEqual(removed, 1)
+    def test_a_mount_that_ends_late_leaves_its_successor_reachable(self):
+        """Its process may outlive its mount, and somebody mount there meanwhile."""
+        late = harness.Mount(self.mountpoint, self.cache, servers=[self.server.url])
+        self.addCleanup(late.end)
+        late.process.send_signal(signal.SIGSTOP)
+        self.addCleanup(late.process.send_signal, signal.SIGCONT)
+        harness.detach(self.mountpoint)
+        self.tciafs("mount", "--server", self.server.url, "--cache-dir", self.cache + "2",
+                    self.mountpoint)
+        late.process.send_signal(signal.SIGCONT)
+        self.assertEqual(late.process.wait(harness.WAIT_S), 0)
+        self.assertIn("mounted for", self.tciafs("status", self.mountpoint).stdout)
+        self.tciafs("umount", self.mountpoint)
 
     def test_without_standard_streams(self):
         words = " ".join(["exec", harness.PROGRAM, "mount", *self.options(), self.mountpoint])

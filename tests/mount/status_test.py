@@ -2,7 +2,6 @@
 # Copyright the tciafs authors
 """tciafs status and refresh: what a running mount tells, and to whom."""
 
-import glob
 import json
 import os
 import pty
@@ -48,13 +47,10 @@ class Asking(harness.MountCase):
 
     def request(self, line):
         """A line over the socket, as no command would send it: the last answer."""
-        places = ("/run/tciafs", f"/run/user/{os.getuid()}/tciafs", f"/tmp/tciafs-{os.getuid()}",
-                  os.environ.get("XDG_RUNTIME_DIR", "") + "/tciafs")
-        sockets = [path for place in places for path in glob.glob(place + "/*.socket")
-                   if self._record_of(path) == self.mounted.path]
+        name = harness.record_of_mount(self.mounted.path).removesuffix(".mount") + ".socket"
         with socket.socket(socket.AF_UNIX) as channel:
             channel.settimeout(harness.WAIT_S)
-            channel.connect(sockets[0])
+            channel.connect(name)
             answer = b""
             try:
                 channel.sendall(line)
@@ -66,14 +62,6 @@ class Asking(harness.MountCase):
             except ConnectionResetError:  # likewise; what was answered came before
                 pass
             return answer.splitlines()[-1]
-
-    @staticmethod
-    def _record_of(path):
-        try:
-            with open(path.replace(".socket", ".mount"), encoding="utf-8") as record:
-                return record.read().splitlines()[2]
-        except OSError:
-            return None
 
 
 class Status(Asking):

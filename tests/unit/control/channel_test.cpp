@@ -140,6 +140,13 @@ TEST_F(Channel, TheSocketOfAProcessThatWasKilledIsReplaced) {
   EXPECT_TRUE(AskFor("count"));
 }
 
+TEST_F(Channel, TheSocketOfASuccessorStays) {
+  auto first = Serve(CountToThree);
+  const auto successor = Serve(CountToThree);  // while the first is still on its way out
+  first.reset();
+  EXPECT_TRUE(AskFor("count"));
+}
+
 TEST_F(Channel, ALineEndsAtItsLimit) {
   const auto server = Serve([](const Message&, Answers& answers) {
     return answers.Send(Message("long").Add("n", std::string(kLineBytesMax, 'x')));
