@@ -20,6 +20,7 @@
 #include "cli/terminal.h"
 #include "tciafs/control/limits.h"
 #include "tciafs/util/clock.h"
+#include "tciafs/util/hash.h"
 #include "tciafs/util/text.h"
 
 namespace tciafs::cli {
@@ -84,6 +85,7 @@ class Importing {
       const Message& message = **answer;
       if (message.kind() == "failed") return Fail(Unreadable(control::ErrorIn(message)));
       over = message.kind() == "done";
+      if (message.kind() == "sums_wanted") sent = SendSums(*connected, uid, series);
       if (message.kind() == "accepted") sent = SendAll(*connected, series, message.Text("path"));
       if (message.kind() == "here") {
         ++here_;
@@ -119,7 +121,31 @@ class Importing {
     return connection.Send(Message("offered"));
   }
 
+  // Of what no list came with; the bytes are read again when they are wanted.
+  Status SendSums(control::Connection& connection, const std::string& uid,
+                  const FoundSeries& series) {
+    for (const auto& [sop, instance] : series.instances) {
+      if (!instance.md5_hex.empty()) continue;
+      Md5 md5;
+      const Status read = files_.Read(instance, [&](ByteView bytes) -> Status {
+        md5.Update(bytes);
+        Paint("summing up " + uid);
+        return {};
+      });
+      if (!read) return GiveUp(connection, instance, read.error());
+      TCIAFS_TRY(connection.Send(Message("sum").Add("sop", sop).Add("md5", md5.FinishHex())));
+    }
+    return {};
+  }
+
   // A file that fails us ends the connection: what was promised cannot be sent.
+  tl::unexpected<Error> GiveUp(const control::Connection& connection, const FoundInstance& instance,
+                               Error error) {
+    unreadable_ = Error{Errc::kCorrupt, instance.path + ": " + error.message};
+    ::shutdown(connection.fd(), SHUT_WR);
+    return Fail(std::move(error));
+  }
+
   Status SendAll(control::Connection& connection, const FoundSeries& series,
                  const std::string& path) {
     for (const auto& [sop, instance] : series.instances) {
@@ -133,7 +159,7 @@ class Importing {
         return {};
       });
       if (read) continue;
-      if (broken) unreadable_ = Error{Errc::kCorrupt, instance.path + ": " + read.error().message};
+      if (broken) return GiveUp(connection, instance, read.error());
       ::shutdown(connection.fd(), SHUT_WR);
       return read;
     }

@@ -17,6 +17,7 @@
 #include "tciafs/catalog/names.h"
 #include "tciafs/control/limits.h"
 #include "tciafs/fetch/series_import.h"
+#include "tciafs/util/text.h"
 
 namespace tciafs::control {
 namespace {
@@ -95,9 +96,40 @@ Result<std::vector<source::InstanceRecord>> ListInstances(const Mounted& mounted
   return listed;
 }
 
-// Those the archive tells.
-Result<fetch::Md5Sums> AskSums(source::Source& source, const Offers& offers,
-                               const std::stop_token& stop) {
+// Every offer with its sum: the client sums up what no list came with.
+Status ReceiveSums(Offers& offers, Answers& answers) {
+  TCIAFS_TRY(answers.Send(Message("sums_wanted")));
+  for (fetch::OfferedInstance& offer : offers) {
+    if (!offer.md5_hex.empty()) continue;
+    TCIAFS_ASSIGN(const Message message, Next(answers));
+    offer.md5_hex = message.Text("md5");
+    if (message.kind() != "sum" || message.Text("sop") != offer.sop.text() || offer.md5_hex.empty())
+      return Fail(Errc::kInvalidArgument, "not a sum");
+  }
+  return {};
+}
+
+// Those offered, if together they are what the archive tells of the series; none otherwise.
+Result<fetch::Md5Sums> SumsOfSeries(source::Source& source, const source::SeriesUid& series,
+                                    Offers& offers, Answers& answers) {
+  Awaited<std::string> asked([&](Callback<std::string> done) {
+    source.AskSeriesMd5(series, answers.stop(), std::move(done));
+  });
+  const auto told = asked.Get();
+  if (!told && told.error().code == Errc::kCancelled) return Fail(told.error());
+  if (!told || told->empty()) return fetch::Md5Sums();
+  TCIAFS_TRY(ReceiveSums(offers, answers));
+  std::vector<std::string> offered;
+  for (const fetch::OfferedInstance& offer : offers) offered.push_back(LowerCase(offer.md5_hex));
+  fetch::Md5Sums sums;
+  if (source::SeriesMd5(offered) != *told) return sums;
+  for (size_t i = 0; i < offers.size(); ++i) sums[offers[i].sop] = offered[i];
+  return sums;
+}
+
+// Those the archive tells, image by image.
+Result<fetch::Md5Sums> SumsOfImages(source::Source& source, const Offers& offers,
+                                    const std::stop_token& stop) {
   fetch::Md5Sums sums;
   for (size_t next = 0; next < offers.size();) {
     const size_t end = std::min(next + kMd5AtOnce, offers.size());
@@ -114,6 +146,13 @@ Result<fetch::Md5Sums> AskSums(source::Source& source, const Offers& offers,
     }
   }
   return sums;
+}
+
+Result<fetch::Md5Sums> AskSums(source::Source& source, const source::SeriesUid& series,
+                               Offers& offers, Answers& answers) {
+  auto sums = SumsOfSeries(source, series, offers, answers);
+  if (!sums || !sums->empty()) return sums;
+  return SumsOfImages(source, offers, answers.stop());
 }
 
 Status ReceiveInstance(const Message& message, fetch::SeriesImport& import, Answers& answers) {
@@ -141,7 +180,7 @@ Status ReceiveAll(fetch::SeriesImport& import, Answers& answers) {
 }  // namespace
 
 Status ImportSeries(const Mounted& mounted, const Message& request, Answers& answers) {
-  TCIAFS_ASSIGN(const Offers offers, ReceiveOffers(answers));
+  TCIAFS_ASSIGN(Offers offers, ReceiveOffers(answers));
   TCIAFS_ASSIGN(const auto path, FindSeries(mounted, request, answers.stop()));
   if (path.server >= mounted.sources.size()) return Fail(Errc::kInternal, "no such server");
   source::Source& source = *mounted.sources[path.server];
@@ -151,7 +190,7 @@ Status ImportSeries(const Mounted& mounted, const Message& request, Answers& ans
     return answers.Send(Message("here").Add("path", path.Text()));
   TCIAFS_ASSIGN(const auto listed, ListInstances(mounted, path, answers.stop()));
   TCIAFS_TRY(fetch::CompareOffer(record.version, listed, offers));
-  TCIAFS_ASSIGN(const auto sums, AskSums(source, offers, answers.stop()));
+  TCIAFS_ASSIGN(const auto sums, AskSums(source, record.series, offers, answers));
   TCIAFS_ASSIGN(const auto import, fetch::SeriesImport::Begin(mounted.cache, plan, offers, sums));
   TCIAFS_TRY(answers.Send(Message("accepted").Add("path", path.Text())));
   TCIAFS_TRY(ReceiveAll(*import, answers));

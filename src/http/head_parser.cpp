@@ -2,7 +2,6 @@
 // Copyright the tciafs authors
 #include "http/head_parser.h"
 
-#include <cctype>
 #include <charconv>
 #include <string>
 #include <utility>
@@ -58,9 +57,8 @@ void HeadParser::ParseField(std::string_view line) {
   }
   const auto colon = line.find(':');
   if (colon == std::string_view::npos) return;
-  std::string name(TrimBlanks(line.substr(0, colon)));
-  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  head_.headers.emplace_back(std::move(name), TrimBlanks(line.substr(colon + 1)));
+  head_.headers.emplace_back(LowerCase(std::string(TrimBlanks(line.substr(0, colon)))),
+                             TrimBlanks(line.substr(colon + 1)));
 }
 
 }  // namespace tciafs::http

@@ -4,8 +4,9 @@
 
 #include <curl/curl.h>
 
-#include <cctype>
 #include <memory>
+
+#include "tciafs/util/text.h"
 
 namespace tciafs::http {
 namespace {
@@ -21,11 +22,6 @@ std::string Part(CURLU* url, CURLUPart part, unsigned flags) {
   std::string copy = text;
   curl_free(text);
   return copy;
-}
-
-std::string LowerCase(std::string text) {
-  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return text;
 }
 
 }  // namespace

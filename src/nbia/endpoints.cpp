@@ -165,6 +165,15 @@ ApiCall Endpoints::ImageMd5(ApiFamily family, const source::SopUid& sop) const {
   return call;
 }
 
+ApiCall Endpoints::SeriesMd5(ApiFamily family, const source::SeriesUid& series) const {
+  const bool versioned = family == ApiFamily::kV4;
+  ApiCall call = Post(versioned ? "v4/getMD5Hierarchy" : "getMD5Hierarchy",
+                      Encoded(Parameters{{"SeriesInstanceUID", series.text()}}));
+  call.authorization =
+      versioned ? VersionedAuthorization(family) : UnversionedAuthorization(family);
+  return call;
+}
+
 ApiCall Endpoints::StudyDrillDown(ApiFamily family, std::string form_body) const {
   ApiCall call = Post("getStudyDrillDownWithSeriesIds", std::move(form_body));
   call.authorization = UnversionedAuthorization(family);

@@ -77,6 +77,7 @@ class Endpoints {
   ApiCall SingleImage(ApiFamily family, const source::SeriesUid& series,
                       const source::SopUid& sop) const;
   ApiCall ImageMd5(ApiFamily family, const source::SopUid& sop) const;
+  ApiCall SeriesMd5(ApiFamily family, const source::SeriesUid& series) const;
 
   ApiCall StudyDrillDown(ApiFamily family, std::string form_body) const;
   ApiCall PatientSearch(ApiFamily family, const SearchCriterion& criterion) const;

@@ -154,4 +154,21 @@ void Images::AskMd5(const std::shared_ptr<ActiveCall>& call, ApiFamily family,
       });
 }
 
+// No sum is told of a whole series where somebody may not ask, or the call is none of the family's:
+// those of its images can be asked for all the same.
+void Images::AskSeriesMd5(const std::shared_ptr<ActiveCall>& call, ApiFamily family,
+                          const source::SeriesUid& series, std::shared_ptr<std::string> sum,
+                          ExchangeDone done) {
+  ApiCall api_call = endpoints_.SeriesMd5(family, series);
+  auto reader = std::make_shared<SmallBodyReader>(api_call.question, kErrorBodyBytesMax);
+  client_.Send(
+      call, std::move(api_call), reader,
+      [reader, sum = std::move(sum), done = std::move(done)](std::optional<Refusal> refusal) {
+        if (!refusal) *sum = CanonicalMd5(reader->body());
+        const bool untold = refusal && refusal->error.code != Errc::kCancelled &&
+                            (refusal->no_such_path || !IsTransient(refusal->error.code));
+        done(untold ? std::nullopt : std::move(refusal));
+      });
+}
+
 }  // namespace tciafs::nbia

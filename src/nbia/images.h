@@ -37,6 +37,9 @@ class Images {
   // "" if the server has none, or does not know the call.
   void AskMd5(const std::shared_ptr<ActiveCall>& call, ApiFamily family, const source::SopUid& sop,
               std::shared_ptr<std::string> sum, ExchangeDone done);
+  void AskSeriesMd5(const std::shared_ptr<ActiveCall>& call, ApiFamily family,
+                    const source::SeriesUid& series, std::shared_ptr<std::string> sum,
+                    ExchangeDone done);
 
  private:
   struct Download;

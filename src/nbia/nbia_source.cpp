@@ -76,6 +76,8 @@ class NbiaSource final : public source::Source {
   void FetchInstance(const source::SeriesQuery& series, const source::SopUid& sop,
                      std::stop_token stop, std::shared_ptr<source::SeriesSink> sink) override;
   void AskMd5(const source::SopUid& sop, std::stop_token stop, Callback<std::string> done) override;
+  void AskSeriesMd5(const source::SeriesUid& series, std::stop_token stop,
+                    Callback<std::string> done) override;
 
  private:
   using Call = std::shared_ptr<ActiveCall>;
@@ -270,6 +272,20 @@ void NbiaSource::AskMd5(const source::SopUid& sop, std::stop_token stop,
       },
       [call, sum, done = std::move(done)](std::optional<Refusal> refusal) {
         if (refusal && refusal->no_such_path) return done(std::string());
+        done(ToResult(std::move(refusal), std::move(*sum)));
+      });
+}
+
+void NbiaSource::AskSeriesMd5(const source::SeriesUid& series, std::stop_token stop,
+                              Callback<std::string> done) {
+  const Call call = calls_.Begin(stop);
+  auto sum = std::make_shared<std::string>();
+  InSettledFamily(
+      call,
+      [this, call, series, sum](const SettledFamily& settled, ExchangeDone end) {
+        images_.AskSeriesMd5(call, settled.family, series, sum, std::move(end));
+      },
+      [call, sum, done = std::move(done)](std::optional<Refusal> refusal) {
         done(ToResult(std::move(refusal), std::move(*sum)));
       });
 }

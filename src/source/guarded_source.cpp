@@ -120,6 +120,12 @@ class GuardedSource final : public Source {
       source_->AskMd5(sop, std::move(own), std::move(guarded));
     });
   }
+  void AskSeriesMd5(const SeriesUid& series, std::stop_token stop,
+                    Callback<std::string> done) override {
+    List(RequestKind::kMd5, stop, std::move(done), [&](std::stop_token own, auto guarded) {
+      source_->AskSeriesMd5(series, std::move(own), std::move(guarded));
+    });
+  }
   void FetchInstance(const SeriesQuery& series, const SopUid& sop, std::stop_token stop,
                      std::shared_ptr<SeriesSink> sink) override {
     Stream(RequestKind::kSingleImage, stop, std::move(sink),

@@ -6,6 +6,8 @@
 #include <string_view>
 
 #include "tciafs/source/source.h"
+#include "tciafs/util/bytes.h"
+#include "tciafs/util/hash.h"
 
 namespace tciafs::source {
 
@@ -55,6 +57,13 @@ bool SameVersion(const SeriesVersion& a, const SeriesVersion& b) {
   const size_t common = std::min(a.timestamp.size(), b.timestamp.size());
   return std::string_view(a.timestamp).substr(0, common) ==
          std::string_view(b.timestamp).substr(0, common);
+}
+
+std::string SeriesMd5(std::vector<std::string> instance_md5s_hex) {
+  std::sort(instance_md5s_hex.begin(), instance_md5s_hex.end());
+  Md5 md5;
+  for (const std::string& sum : instance_md5s_hex) md5.Update(AsBytes(sum));
+  return md5.FinishHex();
 }
 
 }  // namespace tciafs::source

@@ -276,4 +276,22 @@ Reply GetMd5HashForImage(const Call& call) {
   return TextReply(200, "text/plain", Md5Hex(lie ? *bytes + "!" : *bytes));
 }
 
+// Of a series; of what is above it nobody asks. Hidden or not it is told, and of what is not there
+// an empty text.
+Reply GetMd5Hierarchy(const Call& call) {
+  const auto series_uid = call.request.Parameter("SeriesInstanceUID");
+  const auto series = call.holdings.FindSeries(call.viewer, series_uid.value_or(""));
+  if (!series) return TextReply(200, "text/plain", "");
+  std::vector<std::string> sums;
+  const bool lie = !call.zip_faults.wrong_md5.empty();
+  for (int64_t instance = 0; instance < series->row.image_count; ++instance) {
+    const auto bytes = series->Bytes(instance);
+    if (bytes) sums.push_back(Md5Hex(lie ? *bytes + "!" : *bytes));
+  }
+  std::sort(sums.begin(), sums.end());
+  std::string joined;
+  for (const std::string& sum : sums) joined += sum;
+  return TextReply(200, "text/plain", Md5Hex(joined));
+}
+
 }  // namespace tciafs::archive

@@ -51,7 +51,7 @@ namespace {
 constexpr auto kList = EndpointKind::kMetadata;
 constexpr auto kImages = EndpointKind::kImages;
 
-constexpr std::array<Endpoint, 28> kEndpoints = {{
+constexpr std::array<Endpoint, 30> kEndpoints = {{
     {"getCollectionValues", kAll, "GET", kList, Rejection::kEmptyList, GetCollectionValues,
      "format"},
     {"getModalityValues", kAll, "GET", kList, Rejection::kEmptyList, GetModalityValues,
@@ -90,6 +90,9 @@ constexpr std::array<Endpoint, 28> kEndpoints = {{
     {"getM5HashForImage", kOld, "GET", kList, Rejection::kEmptyList, GetMd5HashForImage, ""},
     {"getMD5HashForImage", kV4, "GET", kList, Rejection::kEmptyList, GetMd5HashForImage,
      "SOPInstanceUID"},
+    {"getMD5Hierarchy", kUnversioned, "POST", kList, Rejection::kUnauthorized, GetMd5Hierarchy, ""},
+    {"getMD5Hierarchy", kV4, "POST", kList, Rejection::kNoTokenWanted, GetMd5Hierarchy,
+     "SeriesInstanceUID, StudyInstanceUID, PatientID, Collection"},
     {"getStudyDrillDownWithSeriesIds", kUnversioned, "POST", kList, Rejection::kUnauthorized,
      GetStudyDrillDownWithSeriesIds, "", true},
     // As published their SQL cannot be parsed.

@@ -131,6 +131,23 @@ class Imports(ImportCase):
         after = {path: harness.md5_of(os.path.join(top, path)) for path in harness.walk_files(top)}
         self.assertEqual(after, before)
 
+    def test_one_question_tells_the_sums_of_a_series(self):
+        """Also of files that no list came with; else each image is asked for."""
+        harness.walk_files(self.mounted.path)
+        for number, (make, options) in enumerate((
+                (self.zip_of, {}), (self.zip_of, {"call": "getImage"}), (self.directory_of, {}))):
+            with self.subTest(number):
+                before = self.server.endpoint_requests("MD5Hierarchy")
+                self.imports(make(self.series[number], f"{number}.zip", **options))
+                self.reads_without_images(self.series[number])
+                self.assertEqual(self.server.endpoint_requests("MD5Hierarchy"), before + 1)
+                self.assertEqual(self.server.endpoint_requests("HashForImage"), 0)
+        self.server.plan({"endpoint": "*MD5Hierarchy", "times": -1, "action": "status",
+                          "code": 500})
+        self.imports(self.zip_of(self.series[3]))
+        self.assertEqual(self.server.endpoint_requests("HashForImage"), 3)
+        self.reads_without_images(self.series[3])
+
     def test_a_flat_directory_with_several_series_and_the_rest(self):
         for number, series in enumerate(self.series[:2]):
             directory = self.directory_of(series, f"s{number}")
@@ -243,12 +260,12 @@ class Refuses(ImportCase):
     def test_killed_half_way(self):
         """What arrived does not stay: it was not the whole series."""
         path = self.zip_of(self.series[0])
-        self.server.plan({"endpoint": "*HashForImage", "times": -1,
+        self.server.plan({"endpoint": "*MD5Hierarchy", "times": -1,
                           "action": "stall_before_head"})
         importing = self.background(harness.PROGRAM, "cache", "import", path,
                                     stdout=harness.DISCARD,
                                     env=harness.clean_environment(self.environment))
-        harness.wait_for(lambda: self.server.active("HashForImage"), "sums are asked for")
+        harness.wait_for(lambda: self.server.active("MD5Hierarchy"), "the sum is asked for")
         importing.send_signal(signal.SIGINT)
         self.assertEqual(importing.wait(harness.WAIT_S), 130)
         self.assertEqual(self.cached(), [])

@@ -67,6 +67,10 @@ struct InstanceRecord {
   int64_t size_bytes = -1;  // as the archive advertises it; -1: it does not
 };
 
+// One MD5 sum for those of all instances of a series (each 32 lower-case hex digits), in any order:
+// that of the digits in ascending order, one after the other.
+std::string SeriesMd5(std::vector<std::string> instance_md5s_hex);
+
 struct InstanceListing {
   SeriesUid series;
   std::vector<InstanceRecord> instances;

@@ -159,6 +159,11 @@ class Source {
   virtual void AskMd5(const SopUid& /*sop*/, std::stop_token /*stop*/, Callback<std::string> done) {
     done(std::string());
   }
+  // The same for a whole series, in one question: what SeriesMd5 makes of its instances' sums.
+  virtual void AskSeriesMd5(const SeriesUid& /*series*/, std::stop_token /*stop*/,
+                            Callback<std::string> done) {
+    done(std::string());
+  }
   virtual void FetchInstance(const SeriesQuery& series, const SopUid& sop, std::stop_token stop,
                              std::shared_ptr<SeriesSink> sink) = 0;
 };

@@ -23,6 +23,7 @@ std::string FormatSize(int64_t size_bytes);  // "1.5 GiB"
 std::string_view TrimBlanks(std::string_view text);
 std::vector<std::string_view> SplitText(std::string_view text, char separator);
 bool EqualsIgnoringCase(std::string_view a, std::string_view b);
+std::string LowerCase(std::string text);  // of ASCII letters
 
 // Percent-encodes for one path segment or query value of a URL (RFC 3986 unreserved stay).
 std::string UrlEncode(std::string_view text);

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "archive_fixture.h"
 #include "dicom_tags.h"
@@ -116,6 +117,21 @@ TEST_F(ImagesTest, SingleImageAndItsHash) {
   EXPECT_EQ(BodyOf(Get("v1/getM5HashForImage?SOPInstanceUid=" + sop)), Md5Hex(file));
   EXPECT_EQ(Get("v4/getSingleImage?SeriesInstanceUID=1.2&SOPInstanceUID=" + sop).status, 500);
   EXPECT_EQ(Get("v4/getSingleImage?SeriesInstanceUID=" + uid).status, 400);
+}
+
+TEST_F(ImagesTest, TheHashOfASeries) {
+  const std::string uid = AnySeries();
+  std::vector<std::string> sums;
+  for (const auto& row : Rows("v4/getSOPInstanceUIDs?SeriesInstanceUID=" + uid))
+    sums.push_back(BodyOf(Get("v4/getMD5HashForImage?SOPInstanceUID=" +
+                              row.at("SOPInstanceUID").get<std::string>())));
+  ASSERT_GT(sums.size(), 1u);
+  std::sort(sums.begin(), sums.end());
+  const std::string sum = Md5Hex(std::accumulate(sums.begin(), sums.end(), std::string()));
+  const std::string form = "SeriesInstanceUID=" + uid;
+  EXPECT_EQ(BodyOf(Post("v4/getMD5Hierarchy", form)), sum);
+  EXPECT_EQ(BodyOf(Post("getMD5Hierarchy", form, "Bearer undefined")), sum);
+  EXPECT_EQ(BodyOf(Post("v4/getMD5Hierarchy", "SeriesInstanceUID=1.2")), "");
 }
 
 TEST_F(ImagesTest, UnknownSeriesIsNotGranted) {

@@ -62,6 +62,13 @@ struct Archive {
 class ImageTest : public SourceTest {
  protected:
   ImageTest() { UseFamily(ApiFamily::kV4); }
+  // The sum, or the name of the error.
+  std::string AskSeriesMd5(const std::string& series) {
+    Answer<std::string> answer;
+    Source().AskSeriesMd5(source::SeriesUid(series), {}, answer.callback());
+    RunAll();
+    return answer.ok() ? answer.value() : std::string(ErrcName(answer.error()));
+  }
   const Archive archive_;
 };
 
@@ -311,6 +318,34 @@ TEST_F(ImageTest, AMissingSingleImageIsAFiveHundred) {
   transport_.Forget();
   transport_.When("getSingleImage", EmptyBody());
   EXPECT_EQ(Single("1.2.2")->error(), Errc::kUnavailable);
+}
+
+// --- the sum of a series ---
+
+TEST_F(ImageTest, ASumIsToldOfAWholeSeries) {
+  const std::string sum = source::SeriesMd5({Md5Of(archive_.a), Md5Of(archive_.b)});
+  transport_.When("v4/getMD5Hierarchy", Body(sum + "\n"));
+  EXPECT_EQ(AskSeriesMd5("1.2"), sum);
+  EXPECT_EQ(transport_.Requests()[0].method, "POST");
+  EXPECT_EQ(transport_.Requests()[0].body, "SeriesInstanceUID=1.2");
+}
+
+TEST_F(ImageTest, OlderServersTellItOutsideOfTheirVersions) {
+  UseFamily(ApiFamily::kV1);
+  transport_.When("services/getMD5Hierarchy", Body(std::string(32, 'A')));
+  EXPECT_EQ(AskSeriesMd5("1.2"), std::string(32, 'a'));
+}
+
+TEST_F(ImageTest, ASumThatIsNotToldIsNoFailure) {
+  for (const auto& untold : {EmptyBody(), StatusAnswer(204, ""), StatusAnswer(404, ""),
+                             StatusAnswer(401, "no"), Body("null")}) {
+    transport_.Forget();
+    transport_.When("getMD5Hierarchy", untold);
+    EXPECT_EQ(AskSeriesMd5("1.2"), "");
+  }
+  transport_.Forget();
+  transport_.When("getMD5Hierarchy", StatusAnswer(503, ""));
+  EXPECT_EQ(AskSeriesMd5("1.2"), "unavailable");
 }
 
 }  // namespace
