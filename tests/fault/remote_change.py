@@ -123,22 +123,16 @@ def replaced_under_an_open_file(other_size):
 def replaced_while_downloading(case):
     """The download is slow enough for the series to change in its middle."""
     def change():
-        time.sleep(0.5)
-        case.server.mutate(replace_series=series, other_size=True)
-    series = case.series_uids()[0]
-    before = dict(case.paths)
-    case.server.mutate(replace_series=series, other_size=True)  # to learn what it will be
-    case.learn()
-    for path, what in before.items():
-        case.truth[path].add(what)
+        harness.wait_for(lambda: case.server.active("getImage"), "the download")
+        with case.learning:
+            case.server.mutate(replace_series=case.series_uids()[0], other_size=True)
+            case.learn()
     changer = threading.Thread(target=change)
     changer.start()
     try:
-        outcomes = case.read_all()
+        return case.read_all()
     finally:
         changer.join()
-        case.learn()
-    return {path: outcome for path, outcome in outcomes.items()}
 
 
 def hidden_and_shown(case):
@@ -283,7 +277,7 @@ ROWS = [
                    cause="not followed") for code in (301, 302, 303, 307, 308)],
     # Sizes.
     *[Row(f"drift_{name}", drifted(*how), look_and_read, archive=SMALL, looked=False,
-          expect=lambda path: EITHER | frozenset({"ENOSPC"}), options=TTL)
+          expect=lambda path: EITHER | frozenset({"ENOSPC"}), options=TTL, versions=True)
       for name, how in (("larger", (1, 1000)), ("smaller", (1, -1000)), ("double", (2, 0)), ("zero", (0, 0)),
                         ("one", (0, 1)), ("thousandfold", (1000, 0)))],
     *[Row(f"drill_down_{name}", drilled(size_of), look_and_read, archive=SMALL, looked=False, options=TTL,
@@ -295,12 +289,12 @@ ROWS = [
                             ("list", lambda size: [size]))],
     # Series under the same UID.
     *[Row(f"replaced_{name}_{size}", operation=operation(size == "other_size"), archive=SMALL, options=TTL,
-          expect=OK | STALE, deadline_s=60)
+          expect=OK | STALE, deadline_s=60, versions=True)
       for name, operation in (("between_reads", replaced_between_reads),
                               ("under_an_open_file", replaced_under_an_open_file))
       for size in ("same_size", "other_size")],
     Row("replaced_while_downloading", zips("drip", n=6000), replaced_while_downloading, archive=SMALL,
-        options=TTL, expect=EITHER | STALE),
+        options=TTL, expect=EITHER | STALE, versions=True),
     Row("hidden_and_shown", operation=hidden_and_shown, archive=SMALL, options=TTL,
         expect=OK | frozenset({"EACCES", "ENOENT"})),
     # Lists that shrink, and come back.
