@@ -142,16 +142,35 @@ Status InstanceSink::EndAlreadyHere(const Incoming& ended, Arrivals& arrived) {
 
 Status InstanceSink::EndSingle(Arrivals& arrived) {
   const auto md5 = intake_.ledger.CheckMd5(held_->sop, held_->md5_hex);
+  const bool plausible = intake_.ledger.Plausible(held_->sop, held_->size_bytes);
   if (md5 == Ledger::Md5Verdict::kMatches ||
-      (md5 == Ledger::Md5Verdict::kUnknown &&
-       intake_.ledger.Plausible(held_->sop, held_->size_bytes))) {
+      (md5 == Ledger::Md5Verdict::kUnknown && plausible &&
+       (HasItsSize(*held_) || intake_.ledger.Doubted(held_->sop, held_->md5_hex)))) {
     intake_.ledger.Settle(held_->sop);
     return PublishHeld(arrived);
   }
   held_.reset();
-  return Fail(Errc::kCorrupt, md5 == Ledger::Md5Verdict::kDiffers
-                                  ? "its MD5 sum is not the one the archive announces"
-                                  : "the archive delivers it in another size each time");
+  if (md5 == Ledger::Md5Verdict::kDiffers)
+    return Fail(Errc::kCorrupt, "its MD5 sum is not the one the archive announces");
+  if (!plausible) return Fail(Errc::kCorrupt, "the archive delivers it in another size each time");
+  unproven_ = true;
+  return Fail(Errc::kCorrupt, "neither a sum nor its size tells whether it came whole");
+}
+
+// A single image has no checksum of its own, as entries of a zip do, and one that is cut short may
+// look like one that has ended.
+bool InstanceSink::HasItsSize(const Incoming& single) const {
+  if (intake_.ledger.HasExpectedSize(single.sop, single.size_bytes)) return true;
+  const auto& announced = intake_.plan.version;
+  int64_t others = 0;
+  int64_t others_bytes = 0;
+  for (const auto& known : intake_.core.cache.Known(intake_.plan.key, announced)) {
+    if (!known.cached || known.sop == single.sop) continue;
+    ++others;
+    others_bytes += known.size_bytes;
+  }
+  return intake_.ledger.instances_announced() && intake_.ledger.bytes_announced() &&
+         intake_.ledger.AddsUp(others + 1, others_bytes + single.size_bytes);
 }
 
 void InstanceSink::ExpectMd5(const source::SopUid& sop, const std::string& md5_hex) {
@@ -172,7 +191,8 @@ void InstanceSink::Done(Status status) {
   }
   Announce(arrived);
   if (status && !finished) status = Remember(std::move(finished));
-  owner_->OnSinkDone(shared_from_this(), SinkOutcome{std::move(status), own_error_, only_});
+  owner_->OnSinkDone(shared_from_this(),
+                     SinkOutcome{std::move(status), own_error_, only_, unproven_});
 }
 
 Status InstanceSink::DoneInTurn(const Status& status, Arrivals& arrived) {
@@ -194,8 +214,15 @@ Status InstanceSink::DoneInTurn(const Status& status, Arrivals& arrived) {
   const bool nothing_follows = intake_.ledger.AllCame(static_cast<int64_t>(delivered_.size())) ||
                                intake_.ledger.whole_streams() > 1;
   // What was published early stays after a mere break: only a proper end makes it suspect.
-  if (status && (!held_ || nothing_follows)) owner_->OnWithdrawn(last->sop);
-  if (status && !held_) TCIAFS_TRY(intake_.writer->Withdraw(early_->sop));
+  if (status && (!held_ || nothing_follows)) {
+    intake_.ledger.Doubt(last->sop, last->md5_hex);
+    owner_->OnWithdrawn(last->sop);
+  }
+  if (status && !held_) {
+    const auto withdrawn = intake_.writer->Withdraw(early_->sop);
+    // Kept in memory only it may have made room already.
+    if (!withdrawn && withdrawn.error().code != Errc::kNotFound) return withdrawn;
+  }
   held_.reset();
   early_.reset();
   return {};

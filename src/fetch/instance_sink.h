@@ -50,6 +50,7 @@ struct SinkOutcome {
   Status status;
   bool ours = false;  // the error is this house's own verdict; asking again does not help
   std::optional<source::SopUid> only;
+  bool unproven = false;  // nothing told whether it was whole; its listed size might
 };
 
 class InstanceSink;
@@ -108,6 +109,7 @@ class InstanceSink final : public source::SeriesSink,
   Status EndSingle(Arrivals& arrived) TCIAFS_REQUIRES(intake_.turn);
   Status DoneInTurn(const Status& status, Arrivals& arrived) TCIAFS_REQUIRES(intake_.turn);
   Status PublishHeld(Arrivals& arrived) TCIAFS_REQUIRES(intake_.turn);
+  bool HasItsSize(const Incoming& single) const;
   bool Believable(const source::SopUid& sop, int64_t size_bytes, const std::string& md5_hex) const
       TCIAFS_REQUIRES(intake_.turn);
   bool AddsUp() const TCIAFS_REQUIRES(intake_.turn);
@@ -130,6 +132,7 @@ class InstanceSink final : public source::SeriesSink,
   int64_t received_bytes_ TCIAFS_GUARDED_BY(intake_.turn) = 0;   // all
   int64_t begun_ TCIAFS_GUARDED_BY(intake_.turn) = 0;
   std::atomic<bool> own_error_ = false;
+  std::atomic<bool> unproven_ = false;
 };
 
 }  // namespace tciafs::fetch

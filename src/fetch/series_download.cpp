@@ -226,6 +226,8 @@ void SeriesDownload::Start() {
 }
 
 void SeriesDownload::Open() {
+  // Before anything makes room for what cannot come.
+  if (const auto refused = source_.Refuses()) return Finish(*refused);
   auto writer = core_->cache.BeginSeries(intake_.plan);
   if (!writer && writer.error().code == Errc::kBusy && busy_retries_++ < kBusyRetriesMax)
     return Pause(kBusyRetryMs, &SeriesDownload::Open);

@@ -95,6 +95,8 @@ class SeriesDownload final : public SinkOwner, public std::enable_shared_from_th
   void AfterStream(const SinkOutcome& outcome);
   void List();
   void AfterListing(const Result<std::vector<source::InstanceListing>>& listings);
+  void ListSizes();
+  void AfterSizes(const Result<std::vector<source::InstanceListing>>& listings);
   void DropForeign(const source::SopUid& sop);
   void Heal();
   void FetchSingle(const source::SopUid& sop);
@@ -141,7 +143,9 @@ class SeriesDownload final : public SinkOwner, public std::enable_shared_from_th
   bool streams_given_up_ = false;
   bool delivered_a_stream_ = false;
   bool began_nearly_complete_ = false;
-  bool listed_ = false;  // the archive was asked which instances there are
+  bool listed_ = false;                   // the archive was asked which instances there are
+  bool sizes_listed_ = false;             // and how large they are
+  std::vector<source::SopUid> unproven_;  // came singly, and only their listed sizes may tell
   bool verified_ = false;
   size_t singles_under_way_ = 0;
   Ledger::Findings findings_;

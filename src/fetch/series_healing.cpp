@@ -92,6 +92,34 @@ void SeriesDownload::AfterListing(const Result<std::vector<source::InstanceListi
   Heal();
 }
 
+// Single images came without a sum: they are fetched once more where their size is told.
+void SeriesDownload::ListSizes() {
+  sizes_listed_ = true;
+  source_.ListInstances({Query()}, stop_.get_token(), [self = shared_from_this()](auto listings) {
+    self->Run([self = self.get(), listings = std::move(listings)] { self->AfterSizes(listings); });
+  });
+}
+
+void SeriesDownload::AfterSizes(const Result<std::vector<source::InstanceListing>>& listings) {
+  std::unordered_set<source::SopUid> told;
+  if (listings) {
+    MutexLock turn(intake_.turn);
+    for (const auto& listing : *listings)
+      for (const auto& instance : listing.instances)
+        if (listing.series == key().series && instance.size_bytes >= 0) {
+          intake_.ledger.ExpectSize(instance.sop, instance.size_bytes);
+          told.insert(instance.sop);
+        }
+  }
+  {
+    MutexLock lock(mutex_);
+    for (const auto& sop : unproven_)
+      if (told.contains(sop)) tried_singly_.erase(sop);
+  }
+  unproven_.clear();
+  Heal();
+}
+
 // A stream brought it, and it is none of the series.
 void SeriesDownload::DropForeign(const source::SopUid& sop) {
   LogWarning("series {}: instance {} is none of it", key().series.text(), sop.text());
@@ -136,6 +164,7 @@ void SeriesDownload::Heal() {
     FetchSingle(*sop);
   }
   if (singles_under_way_ > 0) return;
+  if (!fatal_error_ && !unproven_.empty() && !sizes_listed_) return ListSizes();
   fatal_error_ ? Finish(*fatal_error_) : Conclude();
 }
 
@@ -162,6 +191,7 @@ void SeriesDownload::AfterSingle(const SinkOutcome& outcome) {
     denied_.insert(*outcome.only);
   if (!outcome.status) {
     single_errors_.insert_or_assign(*outcome.only, outcome.status.error());
+    if (outcome.unproven) unproven_.push_back(*outcome.only);
     if (EndsHealing(outcome)) fatal_error_ = outcome.status.error();
   }
   Heal();

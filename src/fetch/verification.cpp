@@ -48,6 +48,11 @@ void Ledger::ExpectMd5(const source::SopUid& sop, const std::string& md5_hex) {
   expected_md5_[sop] = md5_hex;
 }
 
+void Ledger::ExpectSize(const source::SopUid& sop, int64_t size_bytes) {
+  if (static_cast<int64_t>(expected_sizes_.size()) > InstancesMax(announced_.image_count)) return;
+  expected_sizes_[sop] = size_bytes;
+}
+
 Ledger::Md5Verdict Ledger::CheckMd5(const source::SopUid& sop, const std::string& md5_hex) const {
   const auto expected = expected_md5_.find(sop);
   if (expected == expected_md5_.end() || md5_hex.empty()) return Md5Verdict::kUnknown;

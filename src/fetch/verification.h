@@ -44,6 +44,19 @@ class Ledger {
 
   // Two deliveries of an instance differ.
   void Dispute(const source::SopUid& sop, int64_t size_bytes, int64_t other_size_bytes);
+  // What a stream brought, and nothing shows that it is whole; a single image of the same bytes
+  // does.
+  void Doubt(const source::SopUid& sop, const std::string& md5_hex) { doubted_[sop] = md5_hex; }
+  bool Doubted(const source::SopUid& sop, const std::string& md5_hex) const {
+    const auto doubted = doubted_.find(sop);
+    return doubted != doubted_.end() && doubted->second == md5_hex;
+  }
+  // As it is listed; more than a stream may have are ignored.
+  void ExpectSize(const source::SopUid& sop, int64_t size_bytes);
+  bool HasExpectedSize(const source::SopUid& sop, int64_t size_bytes) const {
+    const auto expected = expected_sizes_.find(sop);
+    return expected != expected_sizes_.end() && expected->second == size_bytes;
+  }
   // Its single image has decided; what streams bring is not weighed against it any more.
   void Settle(const source::SopUid& sop) { settled_.insert(sop); }
   bool Plausible(const source::SopUid& sop, int64_t size_bytes) const;
@@ -68,6 +81,8 @@ class Ledger {
   const source::SeriesVersion announced_;
   std::unordered_map<source::SopUid, std::string> expected_md5_;
   std::unordered_map<source::SopUid, std::pair<int64_t, int64_t>> disputed_;
+  std::unordered_map<source::SopUid, int64_t> expected_sizes_;
+  std::unordered_map<source::SopUid, std::string> doubted_;
   std::unordered_set<source::SopUid> settled_;
   std::vector<source::SopUid> newly_disputed_;
   int whole_streams_ = 0;

@@ -24,6 +24,12 @@ std::optional<ZipForm> NextForm(ApiFamily family, ZipForm form) {
   return std::nullopt;
 }
 
+// The server has no sum of that, or no such call: what a sum would say nobody can know.
+bool IsUntold(const Refusal& refusal) {
+  return refusal.no_such_path || refusal.error.code == Errc::kNotFound ||
+         refusal.error.code == Errc::kUnsupported;
+}
+
 }  // namespace
 
 // One series on its way.
@@ -123,7 +129,7 @@ void Images::FetchInstance(const std::shared_ptr<ActiveCall>& call, ApiFamily fa
         call, std::move(md5_call), md5_reader,
         [question, call, sop, sink, md5_reader, md5 = reader->FinishMd5(),
          done](std::optional<Refusal> no_sum) {
-          if (no_sum && no_sum->error.code == Errc::kCancelled) return done(std::move(no_sum));
+          if (no_sum && !IsUntold(*no_sum)) return done(std::move(no_sum));
           const std::string sum = no_sum ? "" : CanonicalMd5(md5_reader->body());
           Status ended;
           if (!sum.empty() && sum != md5)
@@ -148,9 +154,8 @@ void Images::AskMd5(const std::shared_ptr<ActiveCall>& call, ApiFamily family,
       call, std::move(api_call), reader,
       [reader, sum = std::move(sum), done = std::move(done)](std::optional<Refusal> refusal) {
         if (!refusal) *sum = CanonicalMd5(reader->body());
-        const bool unknown = refusal && (refusal->error.code == Errc::kNotFound ||
-                                         refusal->error.code == Errc::kUnsupported);
-        done(unknown && !refusal->no_such_path ? std::nullopt : std::move(refusal));
+        const bool untold = refusal && IsUntold(*refusal) && !refusal->no_such_path;
+        done(untold ? std::nullopt : std::move(refusal));
       });
 }
 

@@ -22,7 +22,7 @@ class GuardedSink final : public SeriesSink {
   void KnowRequest(uint64_t request_id) override { sink_->KnowRequest(request_id); }
   Status BeginInstance(const SopUid& sop) override { return Noting(sink_->BeginInstance(sop)); }
   Status Data(ByteView bytes) override {
-    guard_->NoteDelivery();
+    guard_->NoteDelivery(*call_);
     guard_->CountImageBytes(bytes.size());
     return Noting(sink_->Data(bytes));
   }
@@ -79,6 +79,7 @@ class GuardedSource final : public Source {
     return status;
   }
   bool answering() const override { return guard_->answering(); }
+  std::optional<Error> Refuses() override { return guard_->Refuses(); }
   int64_t recovered_at_ms() const override { return guard_->recovered_at_ms(); }
 
   void ListCollections(std::stop_token stop,
@@ -168,8 +169,9 @@ void GuardedSource::ListCollectionSeries(const CollectionId& collection, std::st
   const auto refused = std::make_shared<std::atomic<bool>>(false);
   source_->ListCollectionSeries(
       collection, (*call)->stop(),
-      [guard = guard_, refused, batch = std::move(batch)](std::vector<SeriesRecord> records) {
-        guard->NoteDelivery();
+      [guard = guard_, call = *call, refused,
+       batch = std::move(batch)](std::vector<SeriesRecord> records) {
+        guard->NoteDelivery(*call);
         Status taken = batch(std::move(records));
         if (!taken) *refused = true;
         return taken;

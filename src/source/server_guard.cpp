@@ -52,7 +52,7 @@ ServerGuard::ServerGuard(std::string server, const GuardOptions& options, Ask as
 Result<ServerGuard::CallPtr> ServerGuard::Admit(RequestKind kind, const std::stop_token& stop,
                                                 bool patient) {
   bool ask = false;
-  auto call = std::make_shared<GuardedCall>(kind, stop);
+  auto call = std::make_shared<GuardedCall>(kind, era_, stop);
   {
     MutexLock lock(mutex_);
     wanted_ms_ = clock_.MonotonicMs();
@@ -69,6 +69,15 @@ Result<ServerGuard::CallPtr> ServerGuard::Admit(RequestKind kind, const std::sto
   return call;
 }
 
+std::optional<Error> ServerGuard::Refuses() {
+  MutexLock lock(mutex_);
+  wanted_ms_ = clock_.MonotonicMs();
+  if (state_ != State::kOffline) return std::nullopt;
+  if (options_.offline) return reason_;
+  if (on_trial_ || (!alarm_ms_ && !asking_)) return std::nullopt;
+  return Refusal();
+}
+
 void ServerGuard::End(const CallPtr& call, std::optional<Errc> failure) {
   requests_.Count(static_cast<size_t>(call->kind_), failure);
   MutexLock lock(mutex_);
@@ -77,7 +86,7 @@ void ServerGuard::End(const CallPtr& call, std::optional<Errc> failure) {
 
 void ServerGuard::Succeed(const CallPtr& call) {
   End(call, std::nullopt);
-  NoteDelivery();
+  NoteDelivery(*call);
 }
 
 Error ServerGuard::Fail(const CallPtr& call, Error error, bool ours) {
@@ -98,6 +107,7 @@ void ServerGuard::Become(State state) {
   state_ = state;
   if (state != State::kFailing) unanswered_ = 0;
   well_ = state == State::kOk;
+  throttled_ = throttled_ && state == State::kOffline;
   answering_ = state != State::kOffline;
 }
 
@@ -137,11 +147,20 @@ void ServerGuard::Condemn(const Error& error) {
       patience_ms_ = options_.retry_after_first_ms;
     }
     Become(State::kOffline);
+    throttled_ = error.code == Errc::kThrottled;
     on_trial_ = false;
     delay_ms = std::max(PauseMs(), std::min(error.retry_after_ms, patience_ms_));
     patience_ms_ = std::min(patience_ms_ * 2, options_.retry_after_max_ms);
     alarm = ScheduleQuestion(delay_ms);
     ended.swap(calls_);
+    if (error.code == Errc::kThrottled) {
+      // It is there, and wants no more requests: what it sends already it may send to the end,
+      // which does not show that it takes requests again.
+      ++era_;
+      for (const auto& call : ended)
+        if (call->delivered_) calls_.insert(call);
+      for (const auto& call : calls_) ended.erase(call);
+    }
   }
   if (is_news)
     LogWarning("{}: not answering: {}; what is not cached fails at once until it is back", server_,

@@ -30,8 +30,8 @@ namespace tciafs::source {
 // One call of the source below. Made by ServerGuard::Admit.
 class GuardedCall {
  public:
-  GuardedCall(RequestKind kind, const std::stop_token& stop)
-      : kind_(kind), link_(stop, Relay{own_}) {}
+  GuardedCall(RequestKind kind, uint64_t era, const std::stop_token& stop)
+      : kind_(kind), era_(era), link_(stop, Relay{own_}) {}
   std::stop_token stop() const { return own_.get_token(); }
 
  private:
@@ -44,9 +44,11 @@ class GuardedCall {
     }
   };
   const RequestKind kind_;
+  const uint64_t era_;
   std::stop_source own_;
   std::stop_callback<Relay> link_;
-  std::atomic<bool> refused_ = false;  // ended because the server does not answer
+  std::atomic<bool> refused_ = false;    // ended because the server does not answer
+  std::atomic<bool> delivered_ = false;  // something came
 };
 
 class ServerGuard : public std::enable_shared_from_this<ServerGuard> {
@@ -61,13 +63,16 @@ class ServerGuard : public std::enable_shared_from_this<ServerGuard> {
   // `patient`: nobody waits for the call, it is not ended with the others. Every call admitted is
   // to be ended.
   Result<CallPtr> Admit(RequestKind kind, const std::stop_token& stop, bool patient);
+  // What Admit would refuse now.
+  std::optional<Error> Refuses();
   // How the call ended; `ours`: the error came from this house, not from the server. Answers the
   // error to hand on.
   Error Fail(const CallPtr& call, Error error, bool ours);
   void Succeed(const CallPtr& call);
   // Something was delivered. Cheap where all is well.
-  void NoteDelivery() {
-    if (!well_) Recover();
+  void NoteDelivery(GuardedCall& call) {
+    call.delivered_.store(true, std::memory_order_relaxed);
+    if (!well_ && (!throttled_ || call.era_ == era_)) Recover();
   }
   void CountImageBytes(size_t bytes) {
     image_bytes_.fetch_add(static_cast<int64_t>(bytes), std::memory_order_relaxed);
@@ -109,8 +114,10 @@ class ServerGuard : public std::enable_shared_from_this<ServerGuard> {
   Gate gate_;  // of questions being asked
   std::stop_source stop_;
 
-  std::atomic<bool> well_ = true;       // state is kOk
-  std::atomic<bool> answering_ = true;  // state is not kOffline
+  std::atomic<bool> well_ = true;        // state is kOk
+  std::atomic<bool> throttled_ = false;  // it wants no more requests
+  std::atomic<uint64_t> era_ = 0;        // how often it has said so
+  std::atomic<bool> answering_ = true;   // state is not kOffline
   std::atomic<int64_t> recovered_at_ms_ = std::numeric_limits<int64_t>::min();
 
   mutable Mutex mutex_;

@@ -9,7 +9,7 @@ import re
 
 import matrix
 import zip_forge
-from matrix import OK, Row, images, singles, zips
+from matrix import OK, Row, fault, images, singles, zips
 from zip_forge import Entry, entries_of, forge, images_of
 
 EIO = frozenset({"EIO"})
@@ -164,6 +164,10 @@ ROWS = [
         expect=EITHER, failures=2),
     Row("single_cut", zips("drop_entries", k=1) + singles("close_after_bytes", n=1000), expect=EITHER,
         failures=1),
+    *[Row(f"single_cut_sum_{name}", zips("drop_entries", k=1) + singles("close_after_bytes", n=3000) +
+          [fault("*HashForImage", *answer, **more)], expect=EITHER, failures=1)
+      for name, answer, more in (("untold", ("empty",), {}), ("broken", ("status",), {"code": 500}),
+                                 ("down", ("status",), {"code": 503}))],
     Row("single_aborted", zips("drop_entries", k=1) + singles("abort_after_bytes", n=1000),
         expect=EITHER, failures=1),
     Row("single_empty", zips("drop_entries", k=1) + singles("empty"), expect=EITHER, failures=1),

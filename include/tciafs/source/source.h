@@ -132,6 +132,9 @@ class Source {
   }
   // False: calls are refused at once. Asking all the same is what shows that it is wanted back.
   virtual bool answering() const { return true; }
+  // What a call would be refused with, at once and unasked; nullopt: it would be made. Shows that
+  // the server is wanted back, as a call does.
+  virtual std::optional<Error> Refuses() { return std::nullopt; }
   // When it last came back after it had not answered, in monotonic milliseconds: what failed before
   // may be asked for again. The least value if it never did.
   virtual int64_t recovered_at_ms() const { return std::numeric_limits<int64_t>::min(); }

@@ -75,6 +75,17 @@ TEST_F(LeftOutTest, SeriesThatLacksMoreIsNotStreamedAgainForThemEither) {
   EXPECT_EQ(source_.streams(), 3u);
 }
 
+TEST_F(LeftOutTest, NothingMakesRoomForWhatWouldBeRefused) {
+  source_.set_refusal(Error{Errc::kOffline, "not asked"});
+  EXPECT_TRUE(Read(Target(20, 60), "a")->failed(Errc::kOffline));
+  EXPECT_EQ(cache_.begun(), 0);
+  EXPECT_EQ(source_.streams(), 0u);
+  source_.set_refusal(std::nullopt);
+  Pass(options_.failure_memory_ms);
+  Read(Target(20, 60), "a");
+  EXPECT_EQ(source_.streams(), 1u);
+}
+
 TEST_F(LeftOutTest, SuccessEndsIt) {
   const auto target = Target(20, 60);
   ReadInVain(target, 20, 1);

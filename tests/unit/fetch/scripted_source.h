@@ -7,6 +7,7 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -20,6 +21,12 @@
 
 namespace tciafs::testing {
 
+inline std::string Md5Of(const std::string& bytes) {
+  Md5 md5;
+  md5.Update(AsBytes(bytes));
+  return md5.FinishHex();
+}
+
 struct ScriptedCall {
   source::SeriesQuery query;
   std::optional<source::SopUid> single;
@@ -27,7 +34,12 @@ struct ScriptedCall {
   std::shared_ptr<source::SeriesSink> sink;
 
   Status Begin(const std::string& sop) const { return sink->BeginInstance(source::SopUid(sop)); }
+  // A single image with its sum.
   Status Send(const std::string& sop, const std::string& bytes) const {
+    if (single) Expect(sop, Md5Of(bytes));
+    return SendWithoutSum(sop, bytes);
+  }
+  Status SendWithoutSum(const std::string& sop, const std::string& bytes) const {
     TCIAFS_TRY(Begin(sop));
     const size_t half = bytes.size() / 2;
     TCIAFS_TRY(sink->Data(AsBytes(bytes).first(half)));
@@ -43,12 +55,6 @@ struct ScriptedCall {
   }
 };
 
-inline std::string Md5Of(const std::string& bytes) {
-  Md5 md5;
-  md5.Update(AsBytes(bytes));
-  return md5.FinishHex();
-}
-
 class ScriptedSource final : public source::Source {
  public:
   using Script = std::function<void(ScriptedCall)>;
@@ -60,6 +66,11 @@ class ScriptedSource final : public source::Source {
   void set_instances(std::vector<std::string> sops) {
     MutexLock lock(mutex_);
     instances_ = std::move(sops);
+  }
+  // The listed size of each.
+  void set_sizes(std::map<std::string, int64_t> sizes_bytes) {
+    MutexLock lock(mutex_);
+    sizes_bytes_ = std::move(sizes_bytes);
   }
   int listings() const {
     MutexLock lock(mutex_);
@@ -83,7 +94,10 @@ class ScriptedSource final : public source::Source {
     return singles_.at(i);
   }
 
+  void set_refusal(std::optional<Error> refusal) { refusal_ = std::move(refusal); }
+
   const std::string& scope() const override { return scope_; }
+  std::optional<Error> Refuses() override { return refusal_; }
   const std::string& name() const override { return scope_; }
   source::Capabilities capabilities() const override { return {}; }
   void ListCollections(std::stop_token,
@@ -110,7 +124,11 @@ class ScriptedSource final : public source::Source {
       ++listings_;
       if (instances_) {
         listing.emplace();
-        for (const auto& sop : *instances_) listing->instances.push_back({source::SopUid(sop), -1});
+        for (const auto& sop : *instances_) {
+          const auto size = sizes_bytes_.find(sop);
+          listing->instances.push_back(
+              {source::SopUid(sop), size != sizes_bytes_.end() ? size->second : -1});
+        }
       }
     }
     if (!listing) return done(Fail(Errc::kUnsupported, ""));
@@ -142,7 +160,9 @@ class ScriptedSource final : public source::Source {
   std::deque<ScriptedCall> streams_;
   std::deque<ScriptedCall> singles_;
   std::optional<std::vector<std::string>> instances_;
+  std::map<std::string, int64_t> sizes_bytes_;
   int listings_ = 0;
+  std::optional<Error> refusal_;
 };
 
 }  // namespace tciafs::testing

@@ -290,7 +290,7 @@ TEST_F(ImageTest, ASingleImageCutShortIsCorrupt) {
 TEST_F(ImageTest, ASingleImageWithoutASumIsTakenAsItCame) {
   UseFamily(ApiFamily::kV1);
   for (const auto& no_sum :
-       {EmptyBody(), StatusAnswer(204, ""), StatusAnswer(500, "null"), Body("null")}) {
+       {EmptyBody(), StatusAnswer(204, ""), StatusAnswer(404, ""), Body("null")}) {
     transport_.Forget();
     transport_.When("v1/getSingleImage", Body(archive_.a));
     transport_.When("v1/getM5HashForImage?SOPInstanceUid=1.2.1", no_sum);
@@ -299,6 +299,14 @@ TEST_F(ImageTest, ASingleImageWithoutASumIsTakenAsItCame) {
     EXPECT_EQ(sink->ended.size(), 1u);
     EXPECT_TRUE(sink->md5.empty());
   }
+}
+
+TEST_F(ImageTest, ASumThatCannotBeHadJustNowIsWaitedFor) {
+  transport_.When("getSingleImage", Body(archive_.a));
+  transport_.When("getMD5HashForImage", StatusAnswer(503, ""));
+  const auto sink = Single("1.2.1");
+  EXPECT_EQ(sink->error(), Errc::kUnavailable);
+  EXPECT_TRUE(sink->ended.empty());
 }
 
 TEST_F(ImageTest, AnotherImageThanTheOneAskedForIsCorrupt) {

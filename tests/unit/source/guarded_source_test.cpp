@@ -373,6 +373,40 @@ TEST_F(GuardedSourceTest, ThrottlingIsObeyedAtOnce) {
   EXPECT_EQ(server_->asked("collections"), 1);
 }
 
+TEST_F(GuardedSourceTest, AThrottlingServerMaySendWhatItSendsToTheEnd) {
+  const auto flowing = Download("1.2.3");
+  const auto waiting = Download("1.2.4");
+  EXPECT_TRUE(server_->Find("1.2.3")->sink->Data({}));
+  Ask("A");
+  server_->Give("A", Fail(Error{Errc::kThrottled, "nbia.example: HTTP 429", 20'000}));
+  EXPECT_FALSE(flowing->outcome);
+  EXPECT_EQ(waiting->outcome->error().code, Errc::kUnreachable);
+  EXPECT_TRUE(server_->Find("1.2.3")->sink->Data({}));
+  EXPECT_EQ(state(), State::kOffline) << "it takes no requests all the same";
+  EXPECT_TRUE(server_->Give("1.2.3", {}));
+  EXPECT_TRUE(*flowing->outcome);
+  EXPECT_EQ(state(), State::kOffline);
+  Ask("B");
+  Pass(20'100);
+  EXPECT_TRUE(server_->Give("collections", {}));
+  EXPECT_EQ(state(), State::kOk);
+}
+
+TEST_F(GuardedSourceTest, TellsBeforehandWhatItWouldRefuse) {
+  EXPECT_FALSE(source_->Refuses());
+  GoOffline();
+  ASSERT_TRUE(source_->Refuses());
+  EXPECT_EQ(source_->Refuses()->code, Errc::kUnreachable);
+  int asked = server_->asked("collections");
+  for (int i = 0; i < 3; ++i) {  // who only asks whether it would wants it back, too
+    source_->Refuses();
+    Pass(600'000);
+    source_->Refuses();
+    EXPECT_GT(server_->asked("collections"), std::exchange(asked, server_->asked("collections")));
+    server_->Give("collections", Dead());
+  }
+}
+
 TEST_F(GuardedSourceTest, DaysOfPatienceAreGrantedInSteps) {
   Ask("A");
   Error busy{Errc::kThrottled, "nbia.example: HTTP 429", 86'400'000};
