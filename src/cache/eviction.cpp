@@ -140,17 +140,19 @@ Status DiskBlockCache::WipeAll(const std::vector<SeriesRef>& victims) {
 }
 
 std::vector<SeriesRef> DiskBlockCache::PickVictimsLocked(int64_t lacking_bytes) {
-  std::vector<SeriesRef> candidates;
+  // A heap, since of many series few have to go.
+  std::vector<std::pair<int64_t, const SeriesRef*>> candidates;
+  candidates.reserve(series_.size());
   for (const auto& [id, series] : series_)
-    if (series->Evictable()) candidates.push_back(series);
-  std::sort(candidates.begin(), candidates.end(), [](const SeriesRef& a, const SeriesRef& b) {
-    return a->entry.last_use_ms < b->entry.last_use_ms;
-  });
+    if (series->Evictable()) candidates.emplace_back(series->entry.last_use_ms, &series);
+  const auto used_later = [](const auto& a, const auto& b) { return a.first > b.first; };
+  std::make_heap(candidates.begin(), candidates.end(), used_later);
   std::vector<SeriesRef> victims;
-  for (const SeriesRef& series : candidates) {
-    if (lacking_bytes <= 0) break;
-    lacking_bytes -= series->entry.disk_bytes;
-    victims.push_back(series);
+  while (lacking_bytes > 0 && !candidates.empty()) {
+    std::pop_heap(candidates.begin(), candidates.end(), used_later);
+    victims.push_back(*candidates.back().second);
+    candidates.pop_back();
+    lacking_bytes -= victims.back()->entry.disk_bytes;
   }
   if (lacking_bytes > 0) return {};
   for (const SeriesRef& victim : victims) MarkWipingLocked(*victim);

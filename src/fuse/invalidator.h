@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the tciafs authors
 //
-// Tells the kernel what it may no longer believe, on a thread of its own: a notification can wait
+// Tells the kernel what it may no longer believe, on threads of its own: a notification can wait
 // for a lock that a request holds which waits for us, so it must never come from inside a request.
-// Thread-safe. Close before the session is destroyed; what was not told by then is dropped.
+// Names have one for themselves, since theirs is the lock of a lookup, which may wait for the
+// archive. Thread-safe. Close before the session is destroyed; what was not told by then is
+// dropped.
 #pragma once
 
 #define FUSE_USE_VERSION 312
@@ -29,17 +31,28 @@ class Invalidator {
   void Close();
 
  private:
-  void Run();
-  void Tell(const vfs::Invalidation& invalidation);
-  void StoreEnd(const vfs::Invalidation& invalidation);
+  // Tells in order.
+  class Teller {
+   public:
+    explicit Teller(fuse_session* session);
+    void Post(const vfs::Invalidation& invalidation);
+    void Stop();
+    void Join();
 
-  fuse_session* const session_;
-  Mutex mutex_;
-  CondVar wake_;
-  std::deque<vfs::Invalidation> queue_ TCIAFS_GUARDED_BY(mutex_);
-  bool closed_ TCIAFS_GUARDED_BY(mutex_) = false;
-  Mutex join_mutex_;
-  std::thread thread_ TCIAFS_GUARDED_BY(join_mutex_);
+   private:
+    void Run();
+
+    fuse_session* const session_;
+    Mutex mutex_;
+    CondVar wake_;
+    std::deque<vfs::Invalidation> queue_ TCIAFS_GUARDED_BY(mutex_);
+    bool closed_ TCIAFS_GUARDED_BY(mutex_) = false;
+    Mutex join_mutex_;
+    std::thread thread_ TCIAFS_GUARDED_BY(join_mutex_);
+  };
+
+  Teller names_;
+  Teller nodes_;
 };
 
 }  // namespace tciafs::fuse

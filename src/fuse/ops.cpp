@@ -15,6 +15,7 @@
 
 #include "fuse/errno.h"
 #include "fuse/invalidator.h"
+#include "fuse/parallel_lookups.h"
 #include "tciafs/util/log.h"
 
 namespace tciafs::fuse {
@@ -166,6 +167,7 @@ void Init(void* user_data, fuse_conn_info* connection) {
   // wait must not keep those back that are here.
   connection->max_background = ask_open ? 64 : kBackgroundMax;
   if (ask_open) dispatcher.passthrough.Negotiate(*connection);  // it is set up in answers to OPEN
+  if ((connection->want & FUSE_CAP_PARALLEL_DIROPS) != 0) ParallelLookupsWanted();
 }
 
 void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {

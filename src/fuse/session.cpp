@@ -21,6 +21,7 @@
 
 #include "fuse/invalidator.h"
 #include "fuse/ops.h"
+#include "fuse/parallel_lookups.h"
 #include "tciafs/util/log.h"
 #include "tciafs/util/text.h"
 
@@ -125,6 +126,7 @@ Result<std::unique_ptr<Session>> Session::Mount(const SessionOptions& options,
     if (reason.empty()) reason = SystemErrorText(error_number);
     return Fail(Errc::kPermission, "cannot mount on " + options.mountpoint + ": " + reason);
   }
+  PassParallelLookupsOn(state->session);
   state->invalidator = std::make_unique<Invalidator>(state->session);
   filesystem.OnInvalidation(
       [invalidator = state->invalidator.get()](const vfs::Invalidation& invalidation) {

@@ -106,8 +106,7 @@ void LookupSelf(const ContextRef& context, const NodeCopy& node, Asker asker,
   LookupName(context, node.parent, node.name, std::move(asker), std::move(done));
 }
 
-EntryReply Absence(Context& context, NodeId parent) {
-  context.nodes.TellAbsence(parent);
+EntryReply Absence(const Context& context) {
   EntryReply reply;
   reply.entry_valid_for_ms = KernelValidity(context.options, kAbsenceValidMs);
   return reply;
@@ -136,7 +135,7 @@ void LookupName(const ContextRef& context, NodeId parent, std::string_view name,
              const ContextRef alive = weak.lock();
              if (alive == nullptr) return done(Fail(UnmountedError()));
              if (!found && found.error().code == Errc::kNotFound)
-               return done(Absence(*alive, parent));
+               return done(Absence(*alive));
              if (!found) return done(Fail(std::move(found).error()));
              auto reply = EnterEntry(*alive, parent, found->facts(), found->answer.fresh_for_ms);
              if (!reply) return done(Fail(GoneError()));

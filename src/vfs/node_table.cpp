@@ -16,8 +16,6 @@ namespace {
 constexpr int64_t kNoListingVersion = -1;
 constexpr size_t kBucketsKept = 1024;  // below this a hash table is not worth shrinking
 // New names in one change whose remembered absence is taken back one by one; with more, the few
-// seconds for which absence is remembered do it.
-constexpr size_t kAbsencesMax = 1000;
 constexpr size_t kLevels = 6;
 // What was listed together is told a little apart.
 constexpr int64_t kListedSlackMs = 1000;
@@ -209,11 +207,6 @@ bool NodeTable::NoteListed(NodeId id, int64_t until_ms) {
   return true;
 }
 
-void NodeTable::TellAbsence(NodeId directory) {
-  MutexLock lock(mutex_);
-  if (Node* node = FindNode(directory)) node->absence_told = true;
-}
-
 bool NodeTable::AddHandle(NodeId id) {
   MutexLock lock(mutex_);
   Node* node = FindNode(id);
@@ -319,9 +312,8 @@ std::vector<Invalidation> NodeTable::ApplyChange(const catalog::Change& change) 
   }
   for (const std::string& name : change.changed)
     if (Node* child = FindChild(*directory, name)) Outdate(*child, invalidations);
-  if (std::exchange(directory->absence_told, false) && change.added.size() <= kAbsencesMax)
-    for (const std::string& name : change.added)
-      invalidations.push_back({Kind::kEntry, directory->id, name, nullptr});
+  // That a name now added was told to be absent the kernel forgets by itself before long. Telling it
+  // would wait for every lookup under way in this directory, and whatever comes after for that.
   return invalidations;
 }
 

@@ -113,8 +113,6 @@ class NodeTable {
   // The kernel, which did not open it, is given a listing that is fresh until `until_ms`. True if
   // it keeps the attributes for longer, and so would not ask when the listing has become old.
   bool NoteListed(NodeId id, int64_t until_ms);
-  // Remembers that the absence of a name in this directory was told.
-  void TellAbsence(NodeId directory);
 
   // A handle keeps its node. False if it is gone.
   bool AddHandle(NodeId id);
@@ -162,7 +160,6 @@ class NodeTable {
     catalog::Level level = catalog::Level::kRoot;
     bool content_current = false;  // `content` is what an open would bring
     bool superseded = false;       // the series changed while handles were open
-    bool absence_told = false;
     bool misled = false;  // not opened, and told a wrong size: whatever is read may end too early
 
     void Told(const InstanceSize& size) {

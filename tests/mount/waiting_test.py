@@ -80,5 +80,33 @@ class Blocked(harness.MountCase):
         self.assertNotIn("read", outcomes)
 
 
+class LookedUp(harness.MountCase):
+    def test_a_lookup_that_waits_keeps_nobody_out_of_its_directory(self):
+        """Nor does what the mount has to tell the kernel meanwhile: that there is a new patient."""
+        server = self.archive("--synthetic", "C:patients=2,studies=1,series=1,images=2",
+                              "--synthetic", "D:patients=1,studies=1,series=1,images=2")
+        mounted = self.mount(server, options=["--io-timeout", "120s", "--metadata-ttl", "1s",
+                                              "--unknown-size", "zero"])
+        known = len(os.listdir(mounted / "C"))
+        self.assertFalse(os.path.exists(mounted / "C/absent"))
+        file = "D/" + harness.walk_files(mounted / "D")[0]
+        server.plan({"endpoint": "*", "match": {"PatientID": "waited-for"}, "times": -1,
+                     "action": "stall_before_head"})
+        server.mutate(add_patients={"collection": "C", "count": 1})
+        time.sleep(1.1)  # the list is old, so that a name it lacks is asked for
+        waiting = self.background("stat", mounted / "C/waited-for", stderr=harness.DISCARD)
+        harness.wait_for(server.active, "the name is asked for")
+        harness.command("refresh", mounted / "C")
+        harness.wait_for(lambda: len(harness.run("ls", mounted / "C").stdout.split()) > known,
+                         "the new patient is listed")
+        # Each of these would wait in the kernel, where nothing ends it.
+        self.assertIn("No such file", harness.run("stat", mounted / "C/another", check=False).stderr)
+        harness.run("ls", "-a", mounted / "C/.tcia")
+        harness.run("cp", mounted / file, "/dev/null")
+        self.assertIsNone(waiting.poll())
+        waiting.terminate()
+        waiting.wait(harness.WAIT_S)
+
+
 if __name__ == "__main__":
     harness.main()

@@ -27,7 +27,6 @@ TECHNICAL = {
     "nbia/series_zip_reader.cpp": {"kSkippedLoggedMax"},
     "store/environment.cpp": {"kReadersMax"},
     "vfs/instances.cpp": {"kRefetchesMax", "kVerifiedAtOpenBytesMax"},
-    "vfs/node_table.cpp": {"kAbsencesMax"},
     "zip/data_descriptor.h": {"kDescriptorBytesMax"},
     "zip/entry_label.cpp": {"kShownBytesMax"},
     "zip/entry_payload.cpp": {"kPieceBytesMax"},
