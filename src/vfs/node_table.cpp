@@ -312,8 +312,8 @@ std::vector<Invalidation> NodeTable::ApplyChange(const catalog::Change& change) 
   }
   for (const std::string& name : change.changed)
     if (Node* child = FindChild(*directory, name)) Outdate(*child, invalidations);
-  // That a name now added was told to be absent the kernel forgets by itself before long. Telling it
-  // would wait for every lookup under way in this directory, and whatever comes after for that.
+  // That a name now added was told to be absent the kernel forgets by itself before long. Telling
+  // it would wait for every lookup under way in this directory, and whatever comes after for that.
   return invalidations;
 }
 
