@@ -24,6 +24,10 @@ std::string Hex(std::string_view bytes) {  // for every opening: no formatting
   return hex;
 }
 
+bool IsHex(std::string_view text) {
+  return text.find_first_not_of(kHexDigits) == std::string_view::npos;
+}
+
 bool IsDicomUid(std::string_view text) {
   return !text.empty() && text.size() <= kDicomUidBytesMax && text.front() != '.' &&
          std::all_of(text.begin(), text.end(),
@@ -56,6 +60,26 @@ SeriesId SeriesIdOfName(std::string_view directory_name) {
     id += static_cast<char>(high << 4 | low);
   }
   return id;
+}
+
+bool IsShelfName(std::string_view name) { return name.size() == 2 && IsHex(name); }
+
+bool IsSeriesName(std::string_view shelf_name, std::string_view name) {
+  return name.size() == 2 * kSeriesIdBytes && IsHex(name) && name.starts_with(shelf_name);
+}
+
+bool IsSeriesFileName(std::string_view name) {
+  constexpr std::string_view kInstance = ".dcm";
+  constexpr std::string_view kUnfinished = ".part";
+  if (name == kJournalName) return true;
+  if (name.ends_with(kInstance)) {
+    name.remove_suffix(kInstance.size());
+    return IsDicomUid(name) ||
+           (name.size() == 1 + 2 * sizeof(Hash128) && name.front() == 'x' && IsHex(name.substr(1)));
+  }
+  if (!name.ends_with(kUnfinished)) return false;
+  name.remove_suffix(kUnfinished.size());
+  return !name.empty() && name.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
 }  // namespace tciafs::cache

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "cache/index_records.h"
 
@@ -27,12 +28,22 @@ class Layout {
   std::string root_;
 };
 
+// What FORMAT begins with, before the version.
+inline constexpr std::string_view kFormatName = "tciafs-cache ";
+// Behind the name of an index that was set aside.
+inline constexpr char kAsideSuffix[] = ".damaged";
+
 // Names within a series directory. A UID names its file; anything else is hashed, so that no id can
-// name a path. Files of these names are looked after, all others are swept.
+// name a path.
 std::string InstanceFileName(const source::SopUid& sop);
 inline constexpr char kJournalName[] = "journal";
 
 // The other way round, for a directory's name; empty if it is none.
 SeriesId SeriesIdOfName(std::string_view directory_name);
+
+// Whether things of such names are the cache's: what has others is somebody else's, and stays.
+bool IsShelfName(std::string_view name);                                // below series_root()
+bool IsSeriesName(std::string_view shelf_name, std::string_view name);  // on a shelf
+bool IsSeriesFileName(std::string_view name);                           // of a series
 
 }  // namespace tciafs::cache

@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "cache/belongings.h"
 #include "cache/disk_block_cache.h"
 #include "cache/disk_errors.h"
 #include "cache/recovery.h"
@@ -22,7 +23,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kFormatName = "tciafs-cache ";
 // How many processes in a row may die over an index before it is taken for damaged. More than one,
 // since a process may be killed at any moment for other reasons.
 constexpr int kDeathsMax = 3;
@@ -81,8 +81,8 @@ Status WriteFormat(Disk& disk, const Layout& layout) {
 }
 
 // Without its index the data is nothing: the files go, the index is kept for whoever wants to see.
-Status SetAside(const Layout& layout, std::string_view why) {
-  const std::string aside = layout.index_directory() + ".damaged";
+Status SetAside(Disk& disk, const Layout& layout, std::string_view why) {
+  const std::string aside = layout.index_directory() + kAsideSuffix;
   LogWarning("cache {}: the index is unusable ({}); it is set aside as {} and the cache is emptied",
              layout.root(), why, aside);
   std::error_code code;
@@ -92,9 +92,9 @@ Status SetAside(const Layout& layout, std::string_view why) {
   if (fs::exists(layout.index_directory(), code)) fs::rename(layout.index_directory(), aside, code);
   TCIAFS_TRY(Check(code, aside));
   CommitStep("cache.set_aside.index_moved");
-  fs::remove_all(layout.series_root(), code);
+  const Status removed = RemoveImages(disk, layout);
   CommitStep("cache.set_aside.series_removed");
-  return Check(code, layout.series_root());
+  return removed;
 }
 
 struct Opening {
@@ -113,11 +113,8 @@ Status Upgrade(const Opening& opening, int format) {
       "cache {}: written by an older tciafs (format {}, this one writes {}); its images are "
       "removed, to be fetched again, and what is pinned stays pinned",
       layout.root(), format, kFormatVersion);
-  std::error_code code;
-  fs::remove_all(layout.series_root(), code);
-  TCIAFS_TRY(Check(code, layout.series_root()));
+  TCIAFS_TRY(RemoveImages(*opening.disk, layout));
   CommitStep("cache.upgrade.series_removed");
-  TCIAFS_TRY(opening.disk->MakeDirectory(layout.series_root()));
   return {};
 }
 
@@ -212,15 +209,14 @@ Result<Loaded> LoadOrStartAnew(const Opening& opening, const OwnerLock& owner, i
       return loaded;
     why = loaded ? "it takes more than half of the cap" : loaded.error().message;
   }
-  TCIAFS_TRY(SetAside(opening.layout, why));
-  TCIAFS_TRY(opening.disk->MakeDirectory(opening.layout.series_root()));
+  TCIAFS_TRY(SetAside(*opening.disk, opening.layout, why));
   return LoadIndex(opening, /*died=*/false);
 }
 
 // The root and what lies in it beside series and index: FORMAT, lock, and the two directories.
 int64_t FixedBytes(const Opening& opening) {
   constexpr int64_t kParts = 5;
-  const std::string aside = opening.layout.index_directory() + ".damaged";
+  const std::string aside = opening.layout.index_directory() + kAsideSuffix;
   if (!opening.options.as_it_is &&
       TreeBytes(aside) > opening.options.cap_bytes / kAsideShareOfCap) {
     std::error_code ignored;
@@ -239,6 +235,7 @@ Result<std::unique_ptr<BlockCache>> Open(Opening opening) {
   if (!parent.empty()) fs::create_directories(parent, code);
   TCIAFS_TRY(opening.disk->MakeDirectory(layout.root()));
   CommitStep("cache.open.directory_made");
+  TCIAFS_TRY(CheckBelongings(layout));
   TCIAFS_ASSIGN(OwnerLock owner, OwnerLock::Take(layout.lock_file()));
   TCIAFS_ASSIGN(const int format, FormatVersion(*opening.disk, layout));
   if (format > kFormatVersion) {
@@ -289,6 +286,10 @@ Result<std::unique_ptr<BlockCache>> OpenDiskCacheOn(std::unique_ptr<Disk> disk,
   auto opened = Open({std::move(disk), options, clock, Layout(options.directory)});
   if (!opened && opened.error().code == Errc::kNotFound) return Fail(Unusable(opened.error()));
   return opened;
+}
+
+Status CheckCacheDirectory(const std::string& directory) {
+  return CheckBelongings(Layout(directory));
 }
 
 Result<std::unique_ptr<BlockCache>> OpenDiskCache(const CacheOptions& options, const Clock& clock) {

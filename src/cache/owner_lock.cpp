@@ -49,6 +49,13 @@ Result<OwnerLock> OwnerLock::Take(const std::string& path) {
   return lock;
 }
 
+bool OwnerLock::IsContent(std::string_view content) {
+  const auto words = SplitText(content.substr(0, content.find('\n')), ' ');
+  return words.size() == 3 && !words[0].empty() &&
+         words[0].find_first_not_of("0123456789") == std::string_view::npos &&
+         (words[1] == kChecking || words[1] == kRunning || words[1] == kClosed);
+}
+
 Status OwnerLock::Write(Stage stage) {
   const std::string_view name = stage == Stage::kChecking  ? kChecking
                                 : stage == Stage::kRunning ? kRunning

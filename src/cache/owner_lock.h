@@ -7,6 +7,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "tciafs/util/result.h"
 #include "tciafs/util/unique_fd.h"
@@ -19,6 +20,9 @@ class OwnerLock {
 
   // kBusy names the process that holds it.
   static Result<OwnerLock> Take(const std::string& path);
+
+  // Whether a file that says this is such a lock.
+  static bool IsContent(std::string_view content);
 
   // Of the owner before: whether it did not end well (nor does a new file tell that it did), and
   // how many in a row died while checking the index.

@@ -21,7 +21,7 @@ Result<FileSizes> ListFiles(Disk& disk, const std::string& directory) {
   TCIAFS_ASSIGN(const auto entries, disk.List(directory));
   FileSizes files;
   for (const DiskEntry& entry : entries)
-    if (!entry.is_directory) files[entry.name] = entry.size_bytes;
+    if (!entry.is_directory && IsSeriesFileName(entry.name)) files[entry.name] = entry.size_bytes;
   return files;
 }
 
@@ -183,10 +183,13 @@ int64_t RemoveStrangers(Disk& disk, const Layout& layout, const std::set<SeriesI
   int64_t left_bytes = 0;
   const auto shelves = disk.List(layout.series_root());
   for (const DiskEntry& shelf : shelves ? *shelves : std::vector<DiskEntry>()) {
+    if (!IsShelfName(shelf.name)) continue;
     const std::string shelf_path = layout.series_root() + "/" + shelf.name;
     const auto directories = disk.List(shelf_path);
     for (const DiskEntry& directory : directories ? *directories : std::vector<DiskEntry>()) {
-      if (!directory.is_directory || known.count(SeriesIdOfName(directory.name)) != 0) continue;
+      if (!directory.is_directory || !IsSeriesName(shelf.name, directory.name) ||
+          known.count(SeriesIdOfName(directory.name)) != 0)
+        continue;
       const std::string path = shelf_path + "/" + directory.name;
       const auto files = ListFiles(disk, path);
       LogInfo("cache: {} belongs to no series", path);

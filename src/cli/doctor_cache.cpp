@@ -104,6 +104,9 @@ Findings CheckKind(const MountSettings& settings, const std::string& directory) 
 }
 
 Findings CheckFormat(const MountSettings& settings) {
+  if (const Status checked = cache::CheckCacheDirectory(settings.cache_dir + "/images"); !checked)
+    return {Finding::Fail(ExitCode::kCache, CacheName(settings) + ": " + checked.error().message,
+                          "choose another with --cache-dir")};
   const auto format = CacheFormat(settings.cache_dir);
   if (!format || *format == cache::kFormatVersion) return {};
   if (*format < cache::kFormatVersion)

@@ -74,6 +74,22 @@ class Refusals(harness.MountCase):
         # The kernel refuses even root here.
         self.refused(6, "/proc", "--cache-dir", "/proc/tciafs-cache")
 
+    def test_cache_directory_of_something_else(self):
+        files = [os.path.join(self.cache, "images", *words) for words in
+                 (("series", "patient1", "scan1", "a.dcm"), ("index", "notes.txt"), ("FORMAT",))]
+        for file in files:
+            os.makedirs(os.path.dirname(file), exist_ok=True)
+            with open(file, "w", encoding="utf-8") as mine:
+                mine.write("mine\n")
+            self.refused(6, "images is no cache of tciafs, and")
+            doctor = harness.command("doctor", self.mountpoint, "--cache-dir", self.cache, "--offline")
+            self.assertRegex(doctor.stdout, "(?m)^FAIL  cache .*is no cache of tciafs.*: choose another")
+            self.assertEqual(doctor.returncode, 6, doctor.stdout)
+        for file in files:
+            with open(file, encoding="utf-8") as mine:
+                self.assertEqual(mine.read(), "mine\n")
+        self.assertEqual(sorted(os.listdir(os.path.join(self.cache, "images"))), ["FORMAT", "index", "series"])
+
     def test_credentials(self):
         secrets = os.path.join(self.directory, "secrets")
         self.refused(5, "secrets", "--credentials", secrets)

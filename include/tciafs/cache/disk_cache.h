@@ -47,7 +47,11 @@ inline constexpr int kFormatVersion = 2;
 
 // Errors: kBusy (another process owns it; the message names it), kPermission / kNoSpace / kInternal
 // (cannot be written), kUnsupported (a newer format, or an older as_it_is), kInvalidArgument (cap
-// too small). A damaged index is set aside and the cache starts empty.
+// too small, or what is there is no cache, and stays as it is). A damaged index is set aside and
+// the cache starts empty.
 Result<std::unique_ptr<BlockCache>> OpenDiskCache(const CacheOptions& options, const Clock& clock);
+
+// Whether a cache is there, or can be made without touching what is somebody else's.
+Status CheckCacheDirectory(const std::string& directory);
 
 }  // namespace tciafs::cache

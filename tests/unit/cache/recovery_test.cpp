@@ -274,6 +274,70 @@ TEST_F(CacheRecovery, AnUnusableIndexIsSetAsideOnce) {
   EXPECT_TRUE(Has("s"));
 }
 
+std::string ContentOf(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+TEST_F(CacheRecovery, WhatIsNoCacheIsRefusedAndNotTouched) {
+  for (const char* name : {"series/patient1/scan1/a.dcm", "series/00/a.dcm", "series/ab", "series",
+                           "index", "index/data.mdb", "index.damaged/mine", "FORMAT", "lock",
+                           "series/ab/ab000000000000000000000000000000/notes.txt",
+                           "series/ab/ac000000000000000000000000000000/1.2.dcm"}) {
+    SCOPED_TRACE(name);
+    options_.directory = temp_.File(std::string("somebodys") + name[0]) + "." +
+                         std::to_string(std::string_view(name).size());
+    const auto file = std::filesystem::path(options_.directory) / name;
+    std::filesystem::create_directories(file.parent_path());
+    std::ofstream(file) << "mine";
+    EXPECT_FALSE(CheckCacheDirectory(options_.directory));
+    const auto refused = TryOpen();
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Errc::kInvalidArgument);
+    EXPECT_NE(refused.error().message.find("is no cache of tciafs"), std::string::npos);
+    EXPECT_EQ(ContentOf(file), "mine");
+    EXPECT_EQ(std::filesystem::exists(options_.directory + "/lock"),
+              std::string_view(name) == "lock");
+  }
+}
+
+TEST_F(CacheRecovery, WhatACrashLeavesOfACacheIsTakenForOne) {
+  ASSERT_TRUE(Fill("s", 2, 5000));
+  cache_.reset();
+  for (const char* name : {"/FORMAT", "/lock", "/index/data.mdb", "/index/lock.mdb"})
+    std::ofstream(options_.directory + name, std::ios::trunc) << std::string(100, '\0');
+  std::filesystem::remove(options_.directory + "/index/seal");
+  Reopen();
+  EXPECT_FALSE(Has("s"));
+  EXPECT_FALSE(std::filesystem::exists(DataFile("s", "1.1")));
+  ExpectAccountsRight();
+  options_.directory = temp_.File("begun");
+  std::filesystem::create_directories(options_.directory + "/index");
+  std::filesystem::create_directories(options_.directory + "/series");
+  std::ofstream(options_.directory + "/lock");
+  Reopen();
+}
+
+TEST_F(CacheRecovery, WhatIsEmptiedKeepsWhatIsSomebodyElses) {
+  const auto foreign = std::filesystem::path(options_.directory) / "series/mine/1.2.dcm";
+  for (const char* format : {"tciafs-cache 1\n", "?"}) {
+    ASSERT_TRUE(Fill("s", 2, 5000));
+    const auto beside = std::filesystem::path(DataFile("s", "1.1")).parent_path() / "notes.txt";
+    cache_.reset();
+    std::filesystem::create_directories(foreign.parent_path());
+    std::ofstream(foreign) << "mine";
+    std::ofstream(beside) << "mine";
+    std::ofstream(options_.directory + "/FORMAT", std::ios::trunc) << format;
+    Reopen();
+    EXPECT_FALSE(std::filesystem::exists(DataFile("s", "1.1")));
+    cache_.reset();
+    std::filesystem::resize_file(options_.directory + "/lock", 0);  // all is looked over
+    Reopen();
+    EXPECT_EQ(ContentOf(foreign), "mine");
+    EXPECT_EQ(ContentOf(beside), "mine");
+  }
+}
+
 // As version 1 left it: every block 128 KiB, and a checksum for each.
 TEST_F(CacheRecovery, ACacheOfAnOlderFormatIsEmptiedAndKeepsItsPins) {
   constexpr int64_t kSize = 3 * kBlockBytes;
@@ -485,8 +549,8 @@ TEST_F(CacheRecovery, AWithdrawalWaitsForTheDisk) {
 TEST_F(CacheRecovery, ALockFileWithoutContentIsNoCleanEnd) {
   ASSERT_TRUE(Fill("s", 1, 5000));
   cache_.reset();
-  const auto stranger =
-      std::filesystem::path(DataFile("s", "1.1")).parent_path().parent_path() / "stranger";
+  const auto shelf = std::filesystem::path(DataFile("s", "1.1")).parent_path().parent_path();
+  const auto stranger = shelf / (shelf.filename().string() + std::string(30, '0'));
   std::filesystem::create_directory(stranger);
   Reopen();
   EXPECT_TRUE(std::filesystem::exists(stranger)) << "closed well: nobody looks";
