@@ -186,7 +186,7 @@ Result<Loaded> LoadOrMakeRoom(const Opening& opening, bool died) {
     TCIAFS_ASSIGN(const bool made_room, ForgetRemembered(*index));
     if (!made_room) return loaded;
   }
-  return LoadIndex(opening, /*died=*/false);
+  return LoadIndex(opening, died);
 }
 
 // After the cap was lowered: the file never shrinks, and would leave too little for data.
@@ -209,6 +209,9 @@ Result<Loaded> LoadOrStartAnew(const Opening& opening, const OwnerLock& owner, i
       return loaded;
     why = loaded ? "it takes more than half of the cap" : loaded.error().message;
   }
+  if (opening.options.as_it_is)
+    return Fail(Errc::kCorrupt, opening.layout.root() + ": the index is unusable (" + why +
+                                    "); the next mount empties this cache");
   TCIAFS_TRY(SetAside(*opening.disk, opening.layout, why));
   return LoadIndex(opening, /*died=*/false);
 }

@@ -49,6 +49,7 @@ RUNNING = [
     ("cache.index.commit", "EIO", ()),
     ("cache.index.commit", "ENOSPC", ()),
     ("cache.lock.write", "EIO", ()),
+    ("cache.lock.sync", "EIO", ()),
     ("store.commit", "EIO", ()),
     ("store.commit", "ENOSPC", ()),
     ("store.sync", "EIO", ()),
@@ -57,7 +58,7 @@ RUNNING = [
     ("store.open", "EIO", ()),
 ]
 # Reached at the start, or only where something else has failed: tried by the other tests.
-NOT_IN_THE_RUN = {"store.open", "cache.memory.create", "cache.disk.sync_directory"}
+NOT_IN_THE_RUN = {"store.open", "cache.lock.sync", "cache.memory.create", "cache.disk.sync_directory"}
 # No disk and no memory: nothing is left to read from.
 NOWHERE = [("cache.disk.write=EIO", "cache.memory.create=ENOMEM")]
 

@@ -120,6 +120,19 @@ class Looking(CacheCase):
         self.assertEqual(self.paths(), before)
 
 
+    def test_looking_leaves_a_damaged_index_alone(self):
+        self.fetch(0)
+        self.mounted.unmount()
+        with open(os.path.join(self.cache, "images", "index", "data.mdb"), "r+b") as index:
+            index.write(b"damaged")
+        before = sorted(harness.walk_files(os.path.join(self.cache, "images", "series")))
+        self.assertGreater(len(before), 0)
+        _, line = self.fails(6, "info")
+        self.assertRegex(line, "the index is unusable .*; the next mount empties this cache")
+        self.assertEqual(sorted(harness.walk_files(os.path.join(self.cache, "images", "series"))), before)
+        self.assertFalse(os.path.exists(os.path.join(self.cache, "images", "index.damaged")))
+
+
 class Verifying(CacheCase):
     def test_all_intact(self):
         self.fetch(0, 1)

@@ -23,7 +23,7 @@ struct CacheOptions {
   int64_t known_max = kKnownMax;  // instances remembered
   // To look at what is there or to clear it away: nothing is evicted at opening, nor is an index
   // set aside for its size, whatever the cap, which may not be the one the cache was filled under;
-  // an older format is refused.
+  // an older format and a damaged index are refused.
   bool as_it_is = false;
 };
 
@@ -46,9 +46,9 @@ constexpr int64_t BlockCount(int64_t size_bytes) {
 inline constexpr int kFormatVersion = 2;
 
 // Errors: kBusy (another process owns it; the message names it), kPermission / kNoSpace / kInternal
-// (cannot be written), kUnsupported (a newer format, or an older as_it_is), kInvalidArgument (cap
-// too small, or what is there is no cache, and stays as it is). A damaged index is set aside and
-// the cache starts empty.
+// (cannot be written), kUnsupported (a newer format, or an older as_it_is), kCorrupt (as_it_is),
+// kInvalidArgument (cap too small, or what is there is no cache, and stays as it is). A damaged
+// index is set aside and the cache starts empty.
 Result<std::unique_ptr<BlockCache>> OpenDiskCache(const CacheOptions& options, const Clock& clock);
 
 // Whether a cache is there, or can be made without touching what is somebody else's.

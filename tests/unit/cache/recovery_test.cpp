@@ -12,6 +12,7 @@
 
 #include "cache/index.h"
 #include "unit/cache/cache_fixture.h"
+#include "unit/cache/fault_hook.h"
 
 namespace tciafs::cache {
 namespace {
@@ -338,6 +339,37 @@ TEST_F(CacheRecovery, WhatIsEmptiedKeepsWhatIsSomebodyElses) {
   }
 }
 
+TEST_F(CacheRecovery, LookingLeavesADamagedIndexAsItIs) {
+  ASSERT_TRUE(Fill("s", 3, 5000));
+  cache_.reset();
+  const std::string data = options_.directory + "/index/data.mdb";
+  std::ofstream(data, std::ios::trunc) << "garbage";
+  options_.as_it_is = true;
+  const auto refused = TryOpen();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::kCorrupt);
+  EXPECT_EQ(ContentOf(data), "garbage");
+  EXPECT_TRUE(std::filesystem::exists(DataFile("s", "1.1")));
+  options_.as_it_is = false;
+  Reopen();
+  EXPECT_FALSE(std::filesystem::exists(DataFile("s", "1.1")));
+}
+
+TEST_F(CacheRecovery, ThatItIsInUseReachesTheDiskBeforeAnythingElse) {
+  cache_.reset();
+  std::string calls;
+  ::tciafs::testing::FaultHook() = [&calls](std::string_view name) {
+    if (name.starts_with("cache.lock.") || name == "store.open") calls += std::string(name) + " ";
+    return 0;
+  };
+  Reopen();
+  cache_.reset();
+  ::tciafs::testing::FaultHook() = nullptr;
+  EXPECT_EQ(calls,
+            "cache.lock.write cache.lock.sync store.open cache.lock.write cache.lock.sync "
+            "cache.lock.write ");
+}
+
 // As version 1 left it: every block 128 KiB, and a checksum for each.
 TEST_F(CacheRecovery, ACacheOfAnOlderFormatIsEmptiedAndKeepsItsPins) {
   constexpr int64_t kSize = 3 * kBlockBytes;
@@ -635,7 +667,12 @@ TEST_F(CacheRecovery, AFullIndexMakesRoomAtOpening) {
     }
     ASSERT_FALSE((*index)->Commit([&] { return large; }));
   }
+  std::filesystem::resize_file(options_.directory + "/lock", 0);
+  const auto shelf = std::filesystem::path(DataFile("kept", "1.1")).parent_path().parent_path();
+  const auto stranger = shelf / (shelf.filename().string() + std::string(30, '0'));
+  std::filesystem::create_directory(stranger);
   Reopen();
+  EXPECT_FALSE(std::filesystem::exists(stranger)) << "after a crash all is looked over";
   EXPECT_TRUE(Has("kept"));
   EXPECT_TRUE(Fill("new", 2, 5000));
   Reopen();
