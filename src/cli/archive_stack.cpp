@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "cli/credentials.h"
+#include "cli/daemon_link.h"
 #include "cli/limits.h"
 #include "cli/program_guard.h"
 #include "tciafs/cache/disk_cache.h"
@@ -91,6 +92,19 @@ cache::CacheOptions ToCacheOptions(const MountSettings& settings) {
 
 }  // namespace
 
+Outcome<void> CheckCacheOwner(const std::string& directory, const Caller& caller) {
+  // What root owns and others may write is there for them, such as a disk for temporary data.
+  const auto is_others = [&caller](const struct stat& info, bool of_roots_too) {
+    return info.st_uid != caller.uid && (of_roots_too || info.st_uid != 0);
+  };
+  struct stat info {};
+  if (::stat(directory.c_str(), &info) != 0) return {};  // whoever opens it says what is wrong
+  if (!is_others(info, false) &&
+      (::stat((directory + "/images").c_str(), &info) != 0 || !is_others(info, true)))
+    return {};
+  return CacheFailure(directory, "belongs to " + UserName(info.st_uid) + "; only they can open it");
+}
+
 bool IsThisMachine(const std::string& host) {
   return host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]");
 }
@@ -143,12 +157,14 @@ struct ArchiveStack::Parts {
     for (const auto& source : sources) pointers.push_back(source.get());
     return pointers;
   }
-  Outcome<void> OpenStorage(const MountSettings& settings);
+  Outcome<void> OpenStorage(const MountSettings& settings, const Caller& caller);
   Outcome<void> AddSources(const MountSettings& settings, const Caller& caller);
   Outcome<void> Assemble(const MountSettings& settings);
 };
 
-Outcome<void> ArchiveStack::Parts::OpenStorage(const MountSettings& settings) {
+Outcome<void> ArchiveStack::Parts::OpenStorage(const MountSettings& settings,
+                                               const Caller& caller) {
+  if (auto owned = CheckCacheOwner(settings.cache_dir, caller); !owned) return owned;
   if (auto prepared = PrepareCacheDirectory(settings.cache_dir); !prepared) return prepared;
   auto opened = cache::OpenDiskCache(ToCacheOptions(settings), clock);
   if (!opened) return CacheFailure(settings.cache_dir, opened.error().message);
@@ -225,7 +241,8 @@ Outcome<std::unique_ptr<ArchiveStack>> ArchiveStack::Build(const MountSettings& 
   auto transport = http::CreateCurlTransport(CurlOptionsFor(settings, parts->clock));
   if (!transport) return FailWith(ExitCode::kFailed, transport.error().message);
   parts->transport = *std::move(transport);
-  if (auto opened = parts->OpenStorage(settings); !opened) return tl::unexpected(opened.error());
+  if (auto opened = parts->OpenStorage(settings, caller); !opened)
+    return tl::unexpected(opened.error());
   if (auto added = parts->AddSources(settings, caller); !added)
     return tl::unexpected(added.error());
   if (auto assembled = parts->Assemble(settings); !assembled)

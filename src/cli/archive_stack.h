@@ -26,6 +26,10 @@ Outcome<nbia::NbiaOptions> NbiaOptionsFor(const MountSettings& settings, const s
                                           const Caller& caller);
 bool IsThisMachine(const std::string& host);
 
+// kCache: a cache of somebody else's. Files that we would leave there as another user would keep
+// its owner from them.
+Outcome<void> CheckCacheOwner(const std::string& directory, const Caller& caller);
+
 class ArchiveStack {
  public:
   static Outcome<std::unique_ptr<ArchiveStack>> Build(const MountSettings& settings,

@@ -3,7 +3,6 @@
 #include "cli/cache_access.h"
 
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -27,15 +26,6 @@ namespace {
 
 tl::unexpected<Failure> AccessFailure(const std::string& directory, const std::string& reason) {
   return FailWith(ExitCode::kCache, "cache " + directory + ": " + reason);
-}
-
-// Files that we would leave there as another user would keep its owner from them.
-Outcome<void> CheckOwner(const std::string& directory, const Caller& caller) {
-  struct stat info {};
-  if (::stat(directory.c_str(), &info) != 0) return {};  // whoever opens it says what is wrong
-  if (info.st_uid == caller.uid) return {};
-  return AccessFailure(directory,
-                       "belongs to " + UserName(info.st_uid) + "; only they can open it");
 }
 
 // Of a process of this user's: what it logs would be in the way of what the command prints.
@@ -127,7 +117,6 @@ Outcome<CacheAccess> CacheAccess::Open(const std::string& cache_dir, const Calle
 }
 
 Outcome<void> CacheAccess::OpenHere(const MountSettings& settings, const Caller& caller) {
-  if (auto owned = CheckOwner(settings.cache_dir, caller); !owned) return owned;
   LogErrorsOnly();
   auto stack = ArchiveStack::Build(settings, caller);
   if (!stack) return tl::unexpected(stack.error());

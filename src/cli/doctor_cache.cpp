@@ -13,6 +13,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "cli/archive_stack.h"
 #include "cli/cache_access.h"
 #include "cli/doctor_checks.h"
 #include "cli/runtime_state.h"
@@ -52,9 +53,8 @@ Finding CheckWritable(const MountSettings& settings, const Caller& caller,
                          fmt::format("{}: {} cannot be written ({})", CacheName(settings),
                                      there ? "it" : directory, SystemErrorText(error)),
                          "choose another with --cache-dir");
-  struct stat st {};
-  if (there && ::stat(directory.c_str(), &st) == 0 && st.st_uid != caller.uid)
-    return Finding::Warn(CacheName(settings) + " belongs to another user",
+  if (const auto owned = CheckCacheOwner(settings.cache_dir, caller); !owned)
+    return Finding::Fail(owned.error().code, owned.error().message,
                          "take one of your own with --cache-dir");
   return Finding::Ok(CacheName(settings) + (there ? " can be written" : " can be made"));
 }

@@ -4,9 +4,13 @@
 
 import errno
 import os
+import pwd
 import socket
+import unittest
 
 import harness
+
+NOBODY = 65534
 
 
 class Refusals(harness.MountCase):
@@ -89,6 +93,17 @@ class Refusals(harness.MountCase):
             with open(file, encoding="utf-8") as mine:
                 self.assertEqual(mine.read(), "mine\n")
         self.assertEqual(sorted(os.listdir(os.path.join(self.cache, "images"))), ["FORMAT", "index", "series"])
+
+    @unittest.skipIf(os.getuid() != 0, "needs another user")
+    def test_cache_directory_of_another_user(self):
+        os.mkdir(self.cache)
+        os.chown(self.cache, NOBODY, NOBODY)
+        name = pwd.getpwuid(NOBODY).pw_name
+        self.refused(6, f"cache {self.cache}: belongs to {name}; only they can open it")
+        self.assertEqual(os.listdir(self.cache), [])
+        doctor = harness.command("doctor", self.mountpoint, "--cache-dir", self.cache, "--offline")
+        self.assertRegex(doctor.stdout, f"(?m)^FAIL  cache .*belongs to {name}; .*: take one of your own")
+        self.assertEqual(doctor.returncode, 6, doctor.stdout)
 
     def test_credentials(self):
         secrets = os.path.join(self.directory, "secrets")
