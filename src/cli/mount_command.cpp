@@ -176,14 +176,18 @@ Outcome<void> Serve(const MountSettings& settings, const Caller& caller,
 
   TeardownLimit limit(settings.mountpoint, caller.uid);
   Status ended;
+  bool stood = false;    // the announcer's until it has ended
+  bool stopped = false;  // likewise that of the signals
   {
     const SignalThread signals([&](const siginfo_t& signal) {
       if (!TakeSignal(signal, settings)) return;
+      stopped = true;
       manager.Stopping("unmounting " + settings.mountpoint);
       limit.Start();
       (*session)->Stop();
     });
     const std::jthread announcer([&] {
+      if (!(*session)->AwaitAnswering()) return;
       std::string status = "mounted on " + settings.mountpoint;
       if (!settings.offline) {
         for (const std::string& problem : (*stack)->Probe(kProbePatienceMs)) {
@@ -192,6 +196,8 @@ Outcome<void> Serve(const MountSettings& settings, const Caller& caller,
           status += "; " + problem;
         }
       }
+      if (!(*session)->AwaitAnswering()) return;
+      stood = true;
       CommitStep("daemon.ready");
       reporter.Ready();
       manager.Ready(status);
@@ -210,7 +216,10 @@ Outcome<void> Serve(const MountSettings& settings, const Caller& caller,
   stack->reset();
   CommitStep("daemon.closed");
   LogInfo("unmounted {}", settings.mountpoint);
-  if (!ended) return FailWith(ExitCode::kFailed, ended.error().message);
+  if (!ended)
+    return FailWith(stood ? ExitCode::kFailed : ExitCode::kCannotMount, ended.error().message);
+  if (!stood && !stopped)
+    return FailWith(ExitCode::kCannotMount, settings.mountpoint + ": unmounted before it answered");
   return {};
 }
 

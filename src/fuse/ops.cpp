@@ -168,6 +168,8 @@ void Init(void* user_data, fuse_conn_info* connection) {
   connection->max_background = ask_open ? 64 : kBackgroundMax;
   if (ask_open) dispatcher.passthrough.Negotiate(*connection);  // it is set up in answers to OPEN
   if ((connection->want & FUSE_CAP_PARALLEL_DIROPS) != 0) ParallelLookupsWanted();
+  connection->max_read = dispatcher.max_read_bytes;  // libfuse insists on hearing it twice
+  dispatcher.handshake.Agreed();
 }
 
 void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {

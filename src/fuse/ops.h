@@ -6,6 +6,7 @@
 // back. Thread-safe; called by libfuse's workers.
 #pragma once
 
+#include "fuse/handshake.h"
 #include "fuse/passthrough.h"
 #include "fuse/pending.h"
 #include "tciafs/fuse/session.h"
@@ -23,6 +24,8 @@ struct Dispatcher {
         ask_open(options.ask_open != AskOpen::kNone) {}
   vfs::Filesystem& filesystem;
   fuse_session* session = nullptr;  // set before the first request
+  unsigned max_read_bytes = 0;      // what the mount option says; 0: nothing
+  Handshake handshake;
   Passthrough passthrough;
   // Both settled when the kernel has told what it can do without.
   bool ask_opendir;

@@ -13,9 +13,11 @@
 
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <cstdarg>
 #include <cstdio>
+#include <string_view>
 #include <thread>
 #include <utility>
 
@@ -74,6 +76,16 @@ std::string MountOptions(const SessionOptions& options) {
   return words;
 }
 
+// The last one counts, as it does for libfuse.
+unsigned MaxReadBytes(const SessionOptions& options) {
+  constexpr std::string_view kName = "max_read=";
+  unsigned bytes = 0;
+  for (const std::string& word : options.kernel_options)
+    if (word.starts_with(kName))
+      std::from_chars(word.data() + kName.size(), word.data() + word.size(), bytes);
+  return bytes;
+}
+
 }  // namespace
 
 struct Session::State {
@@ -108,6 +120,7 @@ Result<std::unique_ptr<Session>> Session::Mount(const SessionOptions& options,
   fuse_set_log_func(TakeFuseLog);
   auto state = std::make_unique<State>(filesystem, options);
   state->threads_max = options.threads_max;
+  state->dispatcher.max_read_bytes = MaxReadBytes(options);
   std::string program = "tciafs";
   std::string option_flag = "-o";
   std::string option_words = MountOptions(options);
@@ -149,12 +162,15 @@ Status Session::Run() {
   fuse_loop_cfg_destroy(config);
 
   state_->looping = false;
+  state_->dispatcher.handshake.Ended(outcome >= 0);
   state_->StopAnswering();
   if (outcome < 0 && !state_->stopping)
     return Fail(Errc::kInternal,
                 "the connection to the kernel failed: " + SystemErrorText(-outcome));
   return {};
 }
+
+bool Session::AwaitAnswering() { return state_->dispatcher.handshake.Await(); }
 
 void Session::Stop() {
   if (state_->stopping.exchange(true)) return;

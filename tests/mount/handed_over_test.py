@@ -79,6 +79,17 @@ class HandedOver(harness.MountCase):
         harness.run("umount", self.mountpoint)
         self.assertEqual(process.wait(harness.WAIT_S), 0)
 
+    def test_nothing_is_mounted_with_it(self):
+        """Ready is only who has talked with the kernel, also where others wait for that."""
+        device = os.open("/dev/fuse", os.O_RDWR)
+        self.addCleanup(os.close, device)
+        for options in ((), ("--foreground",)):
+            done = harness.run(harness.PROGRAM, "mount", *options, "--offline", "--cache-dir", self.cache,
+                               f"/dev/fd/{device}", check=False, pass_fds=[device],
+                               env=harness.clean_environment())
+            self.assertEqual(done.returncode, 3, done)
+            self.assertIn("the connection to the kernel failed: ", done.stderr)
+
     def test_asked_to_end(self):
         """The mount is not its to take away: what it leaves is a dead one, which umount cleans up."""
         process = self.hand_over(self.mount_here())

@@ -144,6 +144,14 @@ class Daemon(harness.MountCase):
         self.tciafs("mount", *self.options(), "-o", words, self.mountpoint)
         self.tciafs("umount", self.mountpoint)
 
+    def test_the_largest_read_of_the_kernel(self):
+        self.tciafs("mount", *self.options(), "-o", "max_read=16384", self.mountpoint)
+        path, (md5, _) = next(iter(self.server.truth("A").items()))
+        self.assertEqual(harness.md5_of(os.path.join(self.mountpoint, path)), md5)
+        with open("/proc/self/mountinfo", encoding="utf-8") as table:
+            self.assertIn("max_read=16384", next(line for line in table if self.mountpoint in line))
+        self.tciafs("umount", self.mountpoint)
+
     def test_the_helper_of_mount_8(self):
         helper = os.path.join(self.directory, "mount.tciafs")
         os.symlink(harness.PROGRAM, helper)

@@ -26,7 +26,7 @@ enum class AskOpen { kAll, kFiles, kNone };
 
 struct SessionOptions {
   std::string mountpoint;  // or /dev/fd/N, a /dev/fuse that somebody else mounted with
-  std::string fsname;  // with a colon, so that tools see a remote file system
+  std::string fsname;      // with a colon, so that tools see a remote file system
   bool allow_other = false;
   std::vector<std::string> kernel_options;  // further `-o` words, e.g. "noatime"
   AskOpen ask_open = AskOpen::kFiles;
@@ -42,6 +42,9 @@ class Session {
   ~Session();  // unmounts if still mounted
 
   Status Run();
+  // Waits until the kernel has been answered; false if Run ends before, or has failed since. From
+  // any thread.
+  bool AwaitAnswering();
   // Ends every operation under way, detaches the mount and makes Run return.
   void Stop();
 
