@@ -83,11 +83,15 @@ Outcome<control::Connection> ConnectTo(const MountEntry& mount, const Caller& ca
     return FailWith(ExitCode::kFailed, mountpoint + ": mounted by " + UserName(mount.owner_uid) +
                                            ", and only they or root can talk to it");
   const auto record = FindRecord(mountpoint, mount.owner_uid, caller);
-  if (!record)
+  if (!record && IsDeadMount(mountpoint))
     return FailWith(ExitCode::kFailed, mountpoint +
                                            ": the process that served it has gone; clean up with: "
                                            "tciafs umount " +
                                            mountpoint);
+  if (!record)
+    return FailWith(ExitCode::kFailed, mountpoint +
+                                           ": its process is not known here; it was mounted in "
+                                           "another place or container, or left no record");
   auto connection = control::Connection::Open(record->socket_path);
   if (!connection)
     return FailWith(ExitCode::kFailed, mountpoint + ": process " + std::to_string(record->pid) +

@@ -2,7 +2,8 @@
 // Copyright the tciafs authors
 //
 // How a command finds the mount a path belongs to, and talks to the process that serves it. Never
-// touches the inside of a mount, which may be dead or slow.
+// touches the inside of a mount, which may be dead or slow; asks only one whose process is not
+// known whether it is dead.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +27,7 @@ struct MountedPath {
 // followed, with "." and ".." taken out first.
 Outcome<MountedPath> FindMountedPath(const std::string& path);
 
-// kFailed: not the caller's mount, or its process has gone.
+// kFailed: not the caller's mount, or its process has gone or is not known.
 Outcome<control::Connection> ConnectTo(const MountEntry& mount, const Caller& caller);
 
 // Asks; an error that the mount answers with ends as the exit code that fits it.

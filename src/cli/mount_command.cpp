@@ -171,7 +171,12 @@ Outcome<void> Serve(const MountSettings& settings, const Caller& caller,
   if (!session) return FailWith(ExitCode::kCannotMount, session.error().message);
   CommitStep("daemon.mounted");
   auto record = RuntimeRecord::Write(settings.mountpoint, settings.cache_dir, caller);
-  if (!record) LogWarning("{}; umount cannot wait for this mount's end", record.error().message);
+  if (!record) {
+    const std::string problem =
+        record.error().message + "; other commands do not find the process of this mount";
+    LogWarning("{}", problem);
+    reporter.Warn(problem);
+  }
   auto control = record ? StartControl(**stack, settings, *record, caller) : nullptr;
 
   TeardownLimit limit(settings.mountpoint, caller.uid);

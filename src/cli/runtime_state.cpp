@@ -19,10 +19,11 @@
 namespace tciafs::cli {
 namespace {
 
-// Where records of a user's mounts may be: the first is where new ones go. The user may have
-// mounted with another environment than the caller's, so the usual places are looked at too.
+// Where records of a user's mounts may be: new ones go to the first that takes them. The user may
+// have mounted with another environment than the caller's, so the usual places are looked at too.
 std::vector<std::string> Directories(uint32_t owner_uid, const Caller& caller) {
-  if (owner_uid == 0) return {"/run/tciafs"};
+  const std::string last = fmt::format("/tmp/tciafs-{}", owner_uid);
+  if (owner_uid == 0) return {"/run/tciafs", last};
   std::vector<std::string> directories;
   const char* runtime = caller.environment("XDG_RUNTIME_DIR");
   if (caller.uid == owner_uid && runtime != nullptr && *runtime == '/')
@@ -30,7 +31,7 @@ std::vector<std::string> Directories(uint32_t owner_uid, const Caller& caller) {
   const std::string usual = fmt::format("/run/user/{}", owner_uid);
   if (!directories.empty() || ::access(usual.c_str(), W_OK) == 0)
     directories.push_back(usual + "/tciafs");
-  directories.push_back(fmt::format("/tmp/tciafs-{}", owner_uid));
+  directories.push_back(last);
   return directories;
 }
 
@@ -75,15 +76,9 @@ std::optional<MountRecord> ReadRecord(const std::string& path) {
   return record;
 }
 
-}  // namespace
-
-std::string RuntimeRecord::SocketPathBeside(const std::string& record_path) {
-  return SocketOf(record_path);
-}
-
-Outcome<RuntimeRecord> RuntimeRecord::Write(const std::string& mountpoint,
-                                            const std::string& cache_dir, const Caller& caller) {
-  const std::string directory = Directories(caller.uid, caller).front();
+// The path of the record.
+Outcome<std::string> WriteIn(const std::string& directory, const std::string& mountpoint,
+                             const std::string& cache_dir, const Caller& caller) {
   if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST)
     return FailWith(ExitCode::kFailed, directory + ": " + SystemErrorText(errno));
   if (!IsPrivate(directory, caller.uid))
@@ -100,9 +95,26 @@ Outcome<RuntimeRecord> RuntimeRecord::Write(const std::string& mountpoint,
        << mountpoint << '\n'
        << cache_dir << '\n';
   file.close();
-  if (file && ::rename(draft.c_str(), path.c_str()) == 0) return RuntimeRecord(path);
+  if (file && ::rename(draft.c_str(), path.c_str()) == 0) return path;
   ::unlink(draft.c_str());
   return FailWith(ExitCode::kFailed, path + ": cannot be written");
+}
+
+}  // namespace
+
+std::string RuntimeRecord::SocketPathBeside(const std::string& record_path) {
+  return SocketOf(record_path);
+}
+
+Outcome<RuntimeRecord> RuntimeRecord::Write(const std::string& mountpoint,
+                                            const std::string& cache_dir, const Caller& caller) {
+  std::string reasons;
+  for (const std::string& directory : Directories(caller.uid, caller)) {
+    auto path = WriteIn(directory, mountpoint, cache_dir, caller);
+    if (path) return RuntimeRecord(*std::move(path));
+    reasons += (reasons.empty() ? "" : "; ") + path.error().message;
+  }
+  return FailWith(ExitCode::kFailed, reasons);
 }
 
 RuntimeRecord::~RuntimeRecord() {

@@ -3,6 +3,7 @@
 """A /dev/fuse that somebody else opened and mounted with, handed over as /dev/fd/N."""
 
 import ctypes
+import glob
 import os
 import signal
 import stat
@@ -38,12 +39,12 @@ class HandedOver(harness.MountCase):
         self.addCleanup(harness.detach, self.mountpoint)
         return device
 
-    def hand_over(self, device, *options, prefix=()):
+    def hand_over(self, device, *options, prefix=(), environment=None):
         with open(self.log_file, "ab") as log:
             process = subprocess.Popen(
                 [*prefix, harness.PROGRAM, "mount", "--foreground", "--server", self.server.url, "--cache-dir",
                  self.cache, *options, f"/dev/fd/{device}"], pass_fds=[device], stdin=harness.DISCARD,
-                stdout=log, stderr=log, env=harness.clean_environment(),
+                stdout=log, stderr=log, env=harness.clean_environment(environment),
                 preexec_fn=harness.die_with_parent(signal.SIGTERM))
         self.addCleanup(harness.end_process, process)
         self.close(device)
@@ -72,8 +73,14 @@ class HandedOver(harness.MountCase):
         os.chown(self.cache, NOBODY, NOBODY)
         process = self.hand_over(self.mount_here(), prefix=[
             "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs",
-            "--bounding-set=-all", "--inh-caps=-all"])
+            "--bounding-set=-all", "--inh-caps=-all"], environment={"XDG_RUNTIME_DIR": self.directory})
         self.assert_served()
+        # The directory of the session is root's: the record goes where others look, too.
+        pids = []
+        for record in glob.glob(f"/tmp/tciafs-{NOBODY}/*.mount"):
+            with open(record, encoding="utf-8") as lines:
+                pids.append(int(lines.readline()))
+        self.assertIn(process.pid, pids)
         with open(f"/proc/{process.pid}/status", encoding="utf-8") as status:
             self.assertIn("CapEff:\t0000000000000000\n", status.read())
         harness.run("umount", self.mountpoint)

@@ -149,6 +149,18 @@ class Status(Asking):
         self.assertEqual(harness.command("umount", self.mounted.path).returncode, 0)
         self.assertIn("not in a mounted tciafs", self.fails(1, "status", self.mounted.path))
 
+    @unittest.skipIf(os.getuid() != 0, "mount(8) takes root")
+    def test_a_mount_that_is_known_elsewhere_is_not_dead(self):
+        other = os.path.join(self.directory, "bound")
+        os.mkdir(other)
+        harness.run("mount", "--bind", self.mounted / "C", other)
+        self.addCleanup(harness.detach, other)
+        line = self.fails(1, "status", other)
+        self.assertIn(f"{other}: its process is not known here; it was mounted in another place", line)
+        self.assertNotIn("umount", line)
+        self.assertEqual(harness.command("status", self.mounted.path).returncode, 0)
+        harness.detach(other)
+
     @unittest.skipIf(os.getuid() != 0, "needs another user")
     def test_another_user_is_refused(self):
         os.chmod(self.directory, 0o755)
