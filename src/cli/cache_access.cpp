@@ -143,9 +143,12 @@ CacheAccess::~CacheAccess() {
 
 Outcome<control::Connection> CacheAccess::Connect() const {
   auto connection = control::Connection::Open(socket_path_);
-  if (connection) return *std::move(connection);
   const std::string who =
       mount_ ? mount_->mountpoint + ": process " + std::to_string(mount_->pid) : directory_;
+  if (connection) {
+    connection->Name(who);
+    return *std::move(connection);
+  }
   return FailWith(ExitCode::kFailed, who + " cannot be reached: " + connection.error().message);
 }
 

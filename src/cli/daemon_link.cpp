@@ -93,9 +93,10 @@ Outcome<control::Connection> ConnectTo(const MountEntry& mount, const Caller& ca
                                            ": its process is not known here; it was mounted in "
                                            "another place or container, or left no record");
   auto connection = control::Connection::Open(record->socket_path);
+  const std::string who = mountpoint + ": process " + std::to_string(record->pid);
   if (!connection)
-    return FailWith(ExitCode::kFailed, mountpoint + ": process " + std::to_string(record->pid) +
-                                           " cannot be reached: " + connection.error().message);
+    return FailWith(ExitCode::kFailed, who + " cannot be reached: " + connection.error().message);
+  connection->Name(who);
   return *std::move(connection);
 }
 

@@ -302,11 +302,13 @@ Findings CheckRunningMount(const MountEntry& mount, const Caller& caller) {
                                            "disk"));
       },
       kStatusWaitMaxMs);
-  if (!asked)
-    findings.push_back(Finding::Fail(
-        ExitCode::kFailed,
-        mount.mountpoint + ": its process does not answer (" + asked.error().message + ")",
-        "end it with: tciafs umount " + mount.mountpoint));
+  if (!asked) {
+    const std::string& reason = asked.error().message;
+    const bool named = reason.starts_with(mount.mountpoint + ": ");
+    findings.push_back(Finding::Fail(ExitCode::kFailed,
+                                     named ? reason : mount.mountpoint + ": " + reason,
+                                     "end it with: tciafs umount " + mount.mountpoint));
+  }
   return findings;
 }
 

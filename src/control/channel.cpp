@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "control/socket_address.h"
 #include "tciafs/control/limits.h"
@@ -97,7 +98,11 @@ Status Ask(Connection& connection, const Message& request, int64_t silence_max_m
   // A server that refuses closes before it has read: what it answered is there all the same.
   const Status sent = connection.Send(request);
   for (;;) {
-    TCIAFS_ASSIGN(const auto answer, connection.Receive(silence_max_ms));
+    auto received = connection.Receive(silence_max_ms);
+    // Told apart from an archive's silence, which is an answer.
+    if (!received && received.error().code == Errc::kTimedOut)
+      return Fail(Errc::kBusy, connection.peer() + " does not answer");
+    TCIAFS_ASSIGN(const auto answer, std::move(received));
     if (!answer) {
       TCIAFS_TRY(sent);
       return Fail(Errc::kCancelled, "the mount has ended");

@@ -149,6 +149,14 @@ class Status(Asking):
         self.assertEqual(harness.command("umount", self.mounted.path).returncode, 0)
         self.assertIn("not in a mounted tciafs", self.fails(1, "status", self.mounted.path))
 
+    def test_a_process_that_is_silent_is_named(self):
+        self.mounted.process.send_signal(signal.SIGSTOP)
+        self.addCleanup(self.mounted.process.send_signal, signal.SIGCONT)
+        self.assertEqual(self.fails(1, "status", self.mounted.path),
+                         f"tciafs: {self.mounted.path}: process {self.mounted.process.pid} does not answer\n")
+        self.mounted.process.send_signal(signal.SIGCONT)
+        self.assertEqual(harness.command("status", self.mounted.path).returncode, 0)
+
     @unittest.skipIf(os.getuid() != 0, "mount(8) takes root")
     def test_a_mount_that_is_known_elsewhere_is_not_dead(self):
         other = os.path.join(self.directory, "bound")

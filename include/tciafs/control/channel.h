@@ -16,6 +16,7 @@
 #include <span>
 #include <stop_token>
 #include <string>
+#include <utility>
 
 #include "tciafs/control/message.h"
 #include "tciafs/util/bytes.h"
@@ -42,14 +43,19 @@ class Connection {
   Status ReceiveBytes(std::span<std::byte> into, int64_t timeout_ms);
 
   int fd() const { return socket_.get(); }
+  // Who is on the other side, for messages.
+  void Name(std::string peer) { peer_ = std::move(peer); }
+  const std::string& peer() const { return peer_; }
 
  private:
   UniqueFd socket_;
+  std::string peer_ = "the other side";
   std::string received_;
 };
 
 // Sends the request and gives each answer to `on_answer` until the last one. An error is the one
-// the server answered with, or that of the connection. `silence_max_ms` -1: waits for ever.
+// the server answered with, or that of the connection; kBusy: it was silent for `silence_max_ms`
+// (-1: waits for ever).
 Status Ask(Connection& connection, const Message& request, int64_t silence_max_ms,
            const std::function<void(const Message&)>& on_answer);
 
