@@ -46,6 +46,8 @@ void TellOfNewMount(Diagnosis& report, const Machine& machine, const MountSettin
   if (!mountpoint.empty()) {
     report.Tell(CheckMountDirectory(machine, mountpoint, settings.nonempty));
     report.Tell(CheckAppArmor(machine, mountpoint));
+    if (const auto places = CheckPlaces(settings); !places)
+      report.Tell({{Finding::Grade::kFail, places.error().message, places.error().code}});
   }
   report.Tell(CheckSecrets(settings, machine.caller));
   report.Tell(CheckCache(settings, mountpoint, machine.caller));

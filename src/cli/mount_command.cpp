@@ -233,13 +233,15 @@ Outcome<void> Serve(const MountSettings& settings, const Caller& caller,
 ExitCode RunMount(MountSettings settings, const Caller& caller) {
   const ServiceManager manager =
       settings.foreground ? ServiceManager(caller.environment) : ServiceManager();
-  auto checked = CheckMountpoint(settings.mountpoint, settings.nonempty);
-  if (!checked) {
-    Reporter().Failed(checked.error());
-    manager.Tell(checked.error().message);
-    return checked.error().code;
-  }
+  const auto refuse = [&manager](const Failure& failure) {
+    Reporter().Failed(failure);
+    manager.Tell(failure.message);
+    return failure.code;
+  };
+  const auto checked = CheckMountpoint(settings.mountpoint, settings.nonempty);
+  if (!checked) return refuse(checked.error());
   settings.mountpoint = *checked;
+  if (const auto places = CheckPlaces(settings); !places) return refuse(places.error());
   Reporter reporter;
   if (!settings.foreground) {
     auto forked = BecomeDaemon();

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "cli/limits.h"
+#include "cli/mountpoint.h"
 #include "cli/program_guard.h"
 #include "tciafs/util/text.h"
 
@@ -232,6 +233,20 @@ Outcome<MountSettings> GatherSettings(Settings given, const std::vector<std::str
   checked->nonempty = parsed_words->nonempty;
   checked->fsname = parsed_words->fsname;
   return checked;
+}
+
+Outcome<void> CheckPlaces(const MountSettings& settings) {
+  const std::string& mountpoint = settings.mountpoint;
+  if (mountpoint.empty() || HandedOverDevice(mountpoint)) return {};
+  const auto refuse = [&mountpoint](const std::string& what, const char* option) {
+    return FailWith(ExitCode::kUsage, what + " lies in the mountpoint " + mountpoint +
+                                          "; choose another with " + option);
+  };
+  if (IsInside(settings.cache_dir, mountpoint))
+    return refuse("cache " + settings.cache_dir, "--cache-dir");
+  if (!settings.log_file.empty() && IsInside(settings.log_file, mountpoint))
+    return refuse("log file " + settings.log_file, "--log-file");
+  return {};
 }
 
 }  // namespace tciafs::cli

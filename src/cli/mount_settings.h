@@ -68,6 +68,9 @@ Outcome<MountSettings> CheckSettings(const Settings& settings, const Caller& cal
 Outcome<MountSettings> GatherSettings(Settings given, const std::vector<std::string>& words,
                                       bool sloppy, const Caller& caller);
 
+// kUsage: what is to be written would lie in the mountpoint, where nothing can be.
+Outcome<void> CheckPlaces(const MountSettings& settings);
+
 // Host (with port, if any) of a server root, "" if the URL is none.
 std::string HostOf(const std::string& url);
 

@@ -159,6 +159,17 @@ Outcome<std::string> CheckMountpoint(const std::string& path, bool allow_nonempt
   return mountpoint;
 }
 
+bool IsInside(const std::string& path, const std::string& directory) {
+  std::error_code failed;
+  const auto real = [&failed](const std::string& name) {
+    auto resolved = std::filesystem::weakly_canonical(name, failed).string();
+    return failed ? name : resolved;
+  };
+  const std::string inner = real(path);
+  const std::string outer = real(directory);
+  return inner == outer || inner.starts_with(outer.ends_with('/') ? outer : outer + "/");
+}
+
 std::optional<int> HandedOverDevice(const std::string& path) {
   constexpr std::string_view kPrefix = "/dev/fd/";
   if (!path.starts_with(kPrefix)) return std::nullopt;

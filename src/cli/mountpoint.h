@@ -42,6 +42,9 @@ int DetachMount(const std::string& mountpoint, uint32_t caller_uid, bool lazily)
 // is a device handed over, which programs that we start then do not inherit.
 Outcome<std::string> CheckMountpoint(const std::string& path, bool allow_nonempty);
 
+// Whether a path, which need not exist, is a directory's or lies in it. Not to be asked of a mount.
+bool IsInside(const std::string& path, const std::string& directory);
+
 // The N of /dev/fd/N: a /dev/fuse that somebody has already mounted with and handed over (to a
 // container, say). Such a mount is not ours to detach, or to find by its place.
 std::optional<int> HandedOverDevice(const std::string& path);

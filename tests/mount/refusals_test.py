@@ -94,6 +94,20 @@ class Refusals(harness.MountCase):
                 self.assertEqual(mine.read(), "mine\n")
         self.assertEqual(sorted(os.listdir(os.path.join(self.cache, "images"))), ["FORMAT", "index", "series"])
 
+    def test_what_is_written_in_the_mountpoint(self):
+        inside = os.path.join(self.mountpoint, "cache")
+        link = os.path.join(self.directory, "link")
+        os.symlink(self.mountpoint, link)
+        for words in (("--cache-dir", inside), ("--cache-dir", self.mountpoint),
+                      ("--cache-dir", os.path.join(link, "deep", "cache")),
+                      ("--log-file", os.path.join(self.mountpoint, "log"))):
+            told = f"{words[1]} lies in the mountpoint {self.mountpoint}; choose another with {words[0]}"
+            self.refused(2, told, *words)
+            doctor = harness.command("doctor", self.mountpoint, "--cache-dir", self.cache, *words, "--offline")
+            self.assertIn(told, "".join(line for line in doctor.stdout.splitlines() if line.startswith("FAIL")))
+            self.assertEqual(doctor.returncode, 2, doctor.stdout)
+        self.assertEqual(os.listdir(self.mountpoint), [])
+
     @unittest.skipIf(os.getuid() != 0, "needs another user")
     def test_cache_directory_of_another_user(self):
         os.mkdir(self.cache)
