@@ -121,7 +121,7 @@ Status BulkListings::Flush(Bulk& bulk) {
 
 void BulkListings::Arrived(const BulkPtr& bulk, Status status) {
   if (!status) {
-    context_.servers.NoteError(bulk->collection.server, status.error());
+    context_.servers.NoteError(bulk->collection.server, status.error(), context_.clock.UnixMs());
     return End(bulk, std::move(status));
   }
   // Nobody asks for a whole collection he has not seen patients of: nothing is no answer.

@@ -66,7 +66,7 @@ void Renewals::InstancesArrived(const std::vector<Request>& requests,
                                 Result<std::vector<source::InstanceListing>> answer) {
   const size_t server = requests.front().unit.server;
   if (!answer) {
-    context_.servers.NoteError(server, answer.error());
+    context_.servers.NoteError(server, answer.error(), context_.clock.UnixMs());
     return ManyFailed(requests, answer.error());
   }
   auto listings = std::make_shared<ListingsBySeries>();

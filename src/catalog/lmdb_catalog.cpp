@@ -52,8 +52,16 @@ class LmdbCatalog final : public Catalog {
   std::string LastError(const ObjectPath& directory) const override;
   std::vector<ServerHealth> Health() const override {
     auto health = context_.servers.Health();
-    for (size_t server = 0; server < health.size(); ++server)
-      health[server].status = context_.sources[server]->status();
+    for (size_t server = 0; server < health.size(); ++server) {
+      source::ServerStatus status = context_.sources[server]->status();
+      // Whoever refuses is well, and it is an error all the same.
+      const source::ServerStatus& noted = health[server].status;
+      if (noted.last_error_unix_ms > status.last_error_unix_ms) {
+        status.last_error = noted.last_error;
+        status.last_error_unix_ms = noted.last_error_unix_ms;
+      }
+      health[server].status = std::move(status);
+    }
     return health;
   }
   void OnChange(std::function<void(const Change&)> listener) override {

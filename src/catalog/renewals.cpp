@@ -166,7 +166,7 @@ void Renewals::RequestCollections(const Request& request) {
   context_.sources[request.unit.server]->ListCollections(
       context_.stop.get_token(), context_.OnStrand<Answer>([this, request](Result<Answer> answer) {
         if (!answer) {
-          context_.servers.NoteError(request.unit.server, answer.error());
+          context_.servers.NoteError(request.unit.server, answer.error(), context_.clock.UnixMs());
           return Complete(request, Fail(answer.error()));
         }
         RowTree tree = context_.Tree(request.unit.server);
@@ -182,7 +182,7 @@ void Renewals::RequestPatients(const Request& request) {
       collection, context_.stop.get_token(),
       context_.OnStrand<Answer>([this, request, collection](Result<Answer> answer) {
         if (!answer) {
-          context_.servers.NoteError(request.unit.server, answer.error());
+          context_.servers.NoteError(request.unit.server, answer.error(), context_.clock.UnixMs());
           return Complete(request, Fail(answer.error()));
         }
         RowTree tree = context_.Tree(request.unit.server);
@@ -304,7 +304,7 @@ void Renewals::RequestPatientSeries(const Request& request) {
       context_.OnStrand<Answer>([this, request](Result<Answer> answer) {
         if (!answer && answer.error().code == Errc::kNotFound) answer = Answer();
         if (!answer) {
-          context_.servers.NoteError(request.unit.server, answer.error());
+          context_.servers.NoteError(request.unit.server, answer.error(), context_.clock.UnixMs());
           return Complete(request, Fail(answer.error()));
         }
         Complete(request, StorePatientSeries(request, *answer));

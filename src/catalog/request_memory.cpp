@@ -56,7 +56,7 @@ std::optional<Error> FailureMemory::Last(const DirectoryKey& key) const {
 ServerMemory::ServerMemory(const std::vector<source::Source*>& sources)
     : healthy_at_ms_(sources.size(), 0) {
   for (const auto* source : sources)
-    health_.push_back({source->name(), source->scope(), true, {}, {}});
+    health_.push_back({source->name(), source->scope(), true, {}, {}, {}});
 }
 
 void ServerMemory::NoteAnswer(size_t server) {
@@ -72,7 +72,7 @@ void ServerMemory::NoteContent(size_t server, int64_t now_unix_ms) {
   healthy_at_ms_[server] = now_unix_ms;
 }
 
-void ServerMemory::NoteError(size_t server, const Error& error) {
+void ServerMemory::NoteError(size_t server, const Error& error, int64_t now_unix_ms) {
   if (error.code == Errc::kCancelled) return;
   // Whoever says no is there.
   const bool answered = error.code == Errc::kNotFound || error.code == Errc::kPermission ||
@@ -81,6 +81,9 @@ void ServerMemory::NoteError(size_t server, const Error& error) {
   MutexLock lock(mutex_);
   health_[server].reachable = answered;
   health_[server].last_error = error.message;
+  health_[server].last_error_code = error.code;
+  health_[server].status.last_error = error.message;
+  health_[server].status.last_error_unix_ms = now_unix_ms;
 }
 
 int64_t ServerMemory::healthy_at_ms(size_t server) const {

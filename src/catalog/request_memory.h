@@ -65,7 +65,7 @@ class ServerMemory {
 
   void NoteAnswer(size_t server);
   void NoteContent(size_t server, int64_t now_unix_ms);  // an answer that was not empty
-  void NoteError(size_t server, const Error& error);
+  void NoteError(size_t server, const Error& error, int64_t now_unix_ms);
   int64_t healthy_at_ms(size_t server) const;
   std::vector<ServerHealth> Health() const;
 

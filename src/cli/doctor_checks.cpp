@@ -21,6 +21,7 @@
 #include "cli/daemon_link.h"
 #include "cli/limits.h"
 #include "cli/runtime_state.h"
+#include "tciafs/util/result.h"
 #include "tciafs/util/text.h"
 #include "tciafs/util/unique_fd.h"
 
@@ -171,11 +172,20 @@ bool IsDead(const MountEntry& mount, const Caller& caller) {
 Finding DescribeRunningServer(const control::Message& server) {
   const std::string& name = server.Text("name");
   const std::string& state = server.Text("state");
-  if (state == "ok")
-    return Finding::Ok(name + ": answers" +
-                       (server.Text("api").empty() ? "" : ", API " + server.Text("api")));
-  return Finding::Fail(ExitCode::kArchive, name + ": " + state + " (" + server.Text("reason") + ")",
-                       "see what is wrong with: tciafs doctor --server " + server.Text("url"));
+  const std::string& trouble = server.Text("trouble");
+  const std::string look = "see what is wrong with: tciafs doctor --server " + server.Text("url");
+  if (state != "ok")
+    return Finding::Fail(ExitCode::kArchive,
+                         name + ": " + state + " (" + server.Text("reason") + ")", look);
+  if (server.Text("code") == ErrcName(Errc::kUnauthenticated))
+    return Finding::Fail(
+        ExitCode::kCredentials, trouble.starts_with(name) ? trouble : name + ": " + trouble,
+        trouble.find("tciafs login") != std::string::npos ? "" : "see CREDENTIALS in man tciafs");
+  const std::string api = server.Text("api").empty() ? "" : ", API " + server.Text("api");
+  if (!trouble.empty()) return Finding::Warn(name + ": answers" + api + ", but " + trouble, look);
+  if (server.Number("answered") == 0)
+    return Finding::Warn(name + ": nothing has come from it since the mount began", look);
+  return Finding::Ok(name + ": answers" + api);
 }
 
 }  // namespace

@@ -152,6 +152,7 @@ std::string RemedyFor(const ServerLook& look) {
   if (Says(error, "TLS handshake failed"))
     return "check that the server speaks TLS there (https:// or http://), and no proxy or firewall "
            "is in between";
+  if (Says(error, "password is wrong")) return "see CREDENTIALS in man tciafs";
   if (error.code == Errc::kUnauthenticated)
     return look.account.empty() ? "the server wants an account; see CREDENTIALS in man tciafs"
                                 : "check user name and password; see CREDENTIALS in man tciafs";
@@ -171,8 +172,8 @@ std::string RemedyFor(const ServerLook& look) {
 std::string WithoutSecrets(const std::string& url) {
   const size_t scheme = url.find("://");
   const size_t begin = scheme == std::string::npos ? 0 : scheme + 3;
-  const size_t at = url.find('@', begin);
-  return at == std::string::npos ? url : url.substr(0, begin) + url.substr(at + 1);
+  const size_t at = url.rfind('@');  // a password may have more of them
+  return at == std::string::npos || at < begin ? url : url.substr(0, begin) + url.substr(at + 1);
 }
 
 bool IsExempt(const std::string& host, const std::string& list) {

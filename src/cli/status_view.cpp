@@ -24,7 +24,16 @@ std::string MountLine(const Message& mount) {
 std::string ServerLine(const Message& server) {
   std::string line = "  " + Printable(server.Text("name")) + "  " + server.Text("state");
   if (!server.Text("api").empty()) line += " (" + server.Text("api") + ")";
-  if (server.Text("state") == "ok") return line;
+  if (server.Text("state") == "ok") {
+    const std::string& trouble = server.Text("trouble");
+    const std::string named = server.Text("name") + ": ";
+    if (!trouble.empty())
+      line +=
+          ", but " + Printable(trouble.starts_with(named) ? trouble.substr(named.size()) : trouble);
+    else if (server.Number("answered") == 0)
+      line += ", but nothing has come from it yet";
+    return line;
+  }
   if (server.Number("since_unix_ms") > 0)
     line += " since " + ClockText(server.Number("since_unix_ms"));
   if (!server.Text("reason").empty()) line += ": " + Printable(server.Text("reason"));

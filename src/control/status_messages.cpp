@@ -2,7 +2,10 @@
 // Copyright the tciafs authors
 #include "control/status_messages.h"
 
+#include <algorithm>
 #include <string_view>
+
+#include "tciafs/util/result.h"
 
 namespace tciafs::control {
 namespace {
@@ -20,6 +23,13 @@ Message ServerMessage(const catalog::ServerHealth& server) {
   AddKnown(message, "retry_in_ms", status.retry_in_ms);
   message.Add("last_error", status.last_error);
   message.Add("last_error_unix_ms", status.last_error_unix_ms);
+  const bool answered =
+      status.image_bytes > 0 || std::any_of(status.requests.begin(), status.requests.end(),
+                                            [](const auto& requests) { return !requests.failure; });
+  message.Add("answered", answered ? 1 : 0);
+  // What listing has met since it was last answered.
+  if (!server.last_error.empty())
+    message.Add("trouble", server.last_error).Add("code", ErrcName(server.last_error_code));
   return message;
 }
 

@@ -101,7 +101,10 @@ void OAuth::ObtainByPassword(const std::shared_ptr<ActiveCall>& call) {
   AskForToken(endpoints_, ports_, {}, KnownPath(), call->stop(),
               [this, call](Result<TokenGiven> given) {
                 if (given) return Accept(*given);
-                FailAll(given.error());
+                Error error = std::move(given).error();
+                if (error.code == Errc::kUnauthenticated && !endpoints_.anonymous())
+                  error.message += ": user name or password is wrong";
+                FailAll(error);
               });
 }
 

@@ -3,6 +3,7 @@
 """tciafs doctor on machines, servers and mounts that are well, and on those that are not."""
 
 import http.server
+import json
 import os
 import signal
 import socket
@@ -80,7 +81,7 @@ class Doctor(harness.MountCase):
 
     def test_wrong_password(self):
         server = self.archive(*COLLECTION, "--user", "alice:wonder")
-        output = self.fails(5, f"oauth/token: HTTP 401{REQUEST}: check user name and password",
+        output = self.fails(5, f"oauth/token: HTTP 401{REQUEST}: user name or password is wrong",
                             "--server", server.url, "--credentials", self.credentials("hidden"))
         self.assertNotIn("hidden", output)
 
@@ -144,6 +145,29 @@ class Doctor(harness.MountCase):
         harness.wait_for(offline, "the server is known to be offline")
         self.fails(4, "127.0.0.1:\\d+: offline .*: see what is wrong with: tciafs doctor --server",
                    mountpoint=mounted.path)
+
+    def test_a_mount_whose_credentials_are_rejected(self):
+        server = self.archive(*COLLECTION, "--user", "alice:wonder")
+        mounted = self.mount(server, options=("--credentials", self.credentials("hidden")))
+        self.assertEqual(harness.failure_of(os.listdir, mounted.path), "EACCES")
+        reason = f"oauth/token: HTTP 401{REQUEST}: user name or password is wrong"
+        output = self.fails(5, f"127.0.0.1:\\d+: {reason}: see CREDENTIALS", mountpoint=mounted.path)
+        self.assertNotIn("hidden", output)
+        self.assertRegex(harness.command("status", mounted.path).stdout, f"  ok.*, but {reason}")
+        with open(mounted / ".tcia/status.json", encoding="utf-8") as file:
+            self.assertRegex(json.load(file)["servers"][0]["last_error"]["reason"], reason)
+
+    def test_a_mount_whose_server_has_never_answered(self):
+        server = self.archive(*COLLECTION)
+        server.plan({"endpoint": "*", "times": -1, "action": "stall_before_head"})
+        mounted = self.mount(server)
+        outcome = self.doctor(mountpoint=mounted.path)
+        self.assertEqual(outcome.returncode, 0, outcome.stdout)
+        self.assertRegex(outcome.stdout,
+                         "warn  127.0.0.1:\\d+: nothing has come from it since the mount began: ")
+        self.assertIn("ok, but nothing has come from it yet",
+                      harness.command("status", mounted.path).stdout)
+        server.plan()
 
     def test_dead_mount(self):
         server = self.archive(*COLLECTION)

@@ -93,7 +93,8 @@ struct ServerHealth {
   std::string scope;
   bool reachable = true;
   std::string last_error;       // "" if none since it last answered
-  source::ServerStatus status;  // what the source itself says
+  source::ServerStatus status;  // what the source itself says, and the last error of listing
+  Errc last_error_code = {};    // of `last_error`
 };
 
 // One object with what the archive said of it.

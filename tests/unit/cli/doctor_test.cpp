@@ -279,6 +279,8 @@ TEST(ProxyFor, IsWhatCurlWouldUse) {
   environment["https_proxy"] = "http://user:hidden@p:3128";
   EXPECT_EQ(ProxyFor("https://h/x", settings, caller), "http://p:3128");
   EXPECT_EQ(ProxyFor("http://h/x", settings, caller), "");
+  environment["https_proxy"] = "http://user:hid@den@p:3128";
+  EXPECT_EQ(ProxyFor("https://h/x", settings, caller), "http://p:3128");
   settings.proxy = "http://given:1";
   EXPECT_EQ(ProxyFor("https://h/x", settings, caller), "http://given:1");
   environment["no_proxy"] = "other, .example.org,h";

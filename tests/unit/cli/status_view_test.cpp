@@ -54,6 +54,16 @@ TEST(WorkLine, FitsTheTerminal) {
   EXPECT_THAT(WorkLine(0, 0, path, 200), HasSubstr(Bar(0, 30)));
 }
 
+TEST(StatusLines, AServerThatIsWellAndRefuses) {
+  Message refused("server");
+  refused.Add("name", "a").Add("state", "ok").Add("api", "v4").Add("trouble", "a: HTTP 401");
+  EXPECT_THAT(StatusLines({refused}, 200), ElementsAre("servers", "  a  ok (v4), but HTTP 401"));
+  Message unheard("server");
+  unheard.Add("name", "a").Add("state", "ok").Add("answered", 0);
+  EXPECT_THAT(StatusLines({unheard}, 200),
+              ElementsAre("servers", "  a  ok, but nothing has come from it yet"));
+}
+
 TEST(StatusLines, EverySectionOnce) {
   const std::vector<Message> answers = {
       Message("mount").Add("version", "1.0").Add("mountpoint", "/m").Add("uptime_ms", 5000),
