@@ -102,6 +102,11 @@ std::vector<std::string> Servers(const Settings& settings, Checker& checker) {
     if (url.size() > kServerUrlBytesMax)
       checker.Refuse(value.origin + ": the root of an archive has at most " +
                      std::to_string(kServerUrlBytesMax) + " characters");
+    // What stands before an @ may be a secret, and is not repeated.
+    if (HostOf(url).empty() && url.find('@') != std::string::npos)
+      checker.Refuse(value.origin +
+                     ": not an archive root such as https://host/nbia-api; user name and password "
+                     "do not belong there (see CREDENTIALS in man tciafs)");
     if (HostOf(url).empty())
       checker.Refuse(value.origin + ": '" + value.text +
                      "' is not an archive root such as https://host/nbia-api");

@@ -29,6 +29,7 @@ class Refusals(harness.MountCase):
         lines = [line for line in done.stderr.splitlines() if not line.startswith("Try ")]
         self.assertEqual(len(lines), 1, done.stderr)
         self.assertIn(words, lines[0])
+        self.assertNotIn("SECRET", lines[0])
         self.assertTrue(lines[0].startswith("tciafs: "))
         self.assertFalse(harness.is_mounted(self.mountpoint))
 
@@ -36,6 +37,8 @@ class Refusals(harness.MountCase):
         self.refused(2, "no-such", "--no-such-option")
         self.refused(2, "archive root", "--server", "ftp://example.org")
         self.refused(2, "archive root", "--server", "nbia.example.org")
+        self.refused(2, "user name and password do not belong there",
+                     "--server", "https://u:SECRET@example.org/nbia-api")
         self.refused(2, "none of auto, v4, v2, v1", "--api", "v3")
         self.refused(2, "duration", "--metadata-ttl", "soon")
         self.refused(2, "size", "--cache-size", "lots")
