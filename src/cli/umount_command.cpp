@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "cli/daemon_link.h"
 #include "cli/mount_command.h"
 #include "cli/mountpoint.h"
 #include "cli/runtime_state.h"
@@ -31,10 +32,19 @@ bool AwaitEnd(pid_t daemon) {
   return ::poll(&ended, 1, kDaemonEndMaxMs) > 0;
 }
 
+// fusermount3 refuses, too, and does not say why.
+Outcome<void> CheckMayUnmount(const MountEntry& mounted, const Caller& caller) {
+  if (caller.uid == 0 || mounted.owner_uid == caller.uid) return {};
+  return FailWith(ExitCode::kFailed, mounted.mountpoint + ": mounted by " +
+                                         UserName(mounted.owner_uid) +
+                                         "; only they or root can unmount it");
+}
+
 Outcome<void> Unmount(const std::string& path, const Caller& caller) {
   const std::string mountpoint = ResolveMountpoint(path);
   const auto mounted = FindMount(mountpoint);
   if (!mounted) return FailWith(ExitCode::kFailed, mountpoint + ": no tciafs is mounted there");
+  if (auto may = CheckMayUnmount(*mounted, caller); !may) return may;
   const auto record = FindRecord(mountpoint, mounted->owner_uid, caller);
   const pid_t daemon = record ? record->pid : 0;
   int failed = DetachMount(mountpoint, caller.uid, false);
@@ -60,7 +70,9 @@ Outcome<void> Unmount(const std::string& path, const Caller& caller) {
 // What a service does when it has ended, however that was: somebody else's mount may be there.
 Outcome<void> UnmountDead(const std::string& path, const Caller& caller) {
   const std::string mountpoint = ResolveMountpoint(path);
-  if (!FindMount(mountpoint) || !IsDeadMount(mountpoint)) return {};
+  const auto mounted = FindMount(mountpoint);
+  if (!mounted || !IsDeadMount(mountpoint)) return {};
+  if (auto may = CheckMayUnmount(*mounted, caller); !may) return may;
   const int failed = DetachMount(mountpoint, caller.uid, true);
   if (failed != 0) return FailWith(ExitCode::kFailed, mountpoint + ": " + SystemErrorText(failed));
   return {};
