@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -31,6 +32,7 @@
 #include "tciafs/fuse/session.h"
 #include "tciafs/http/curl_transport.h"
 #include "tciafs/store/store.h"
+#include "tciafs/util/text.h"
 
 namespace tciafs::cli {
 namespace {
@@ -245,6 +247,16 @@ Subcommand AddLogout(CLI::App& app) {
   return {logout, [values] { return RunLogout(values->Whole(), ThisProcess()); }};
 }
 
+// What could not be written was not told. Who closes a pipe has seen enough.
+ExitCode AfterOutput(ExitCode code) {
+  errno = 0;
+  const bool failed = std::fflush(stdout) != 0 || std::ferror(stdout) != 0;
+  if (!failed || errno == EPIPE) return code;
+  const std::string why = errno != 0 ? SystemErrorText(errno) : "not all of it could be written";
+  const ExitCode told = Complain({ExitCode::kFailed, "standard output: " + why});
+  return code == ExitCode::kDone ? told : code;
+}
+
 }  // namespace
 
 ExitCode MountWith(const std::string& mountpoint, Settings settings,
@@ -289,7 +301,7 @@ int Main(int argc, char** argv) {
     return static_cast<int>(ExitCode::kUsage);
   }
   for (const Subcommand& subcommand : subcommands)
-    if (subcommand.app->parsed()) return static_cast<int>(subcommand.run());
+    if (subcommand.app->parsed()) return static_cast<int>(AfterOutput(subcommand.run()));
   return static_cast<int>(ExitCode::kUsage);
 }
 

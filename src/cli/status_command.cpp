@@ -56,7 +56,7 @@ Outcome<std::vector<std::string>> Lines(const MountEntry& mount, const StatusArg
 
 struct Report {
   std::vector<std::string> lines;
-  ExitCode code = ExitCode::kDone;
+  std::vector<Failure> failures;
 };
 
 // One mount that cannot be asked does not hide the others.
@@ -66,7 +66,10 @@ Report Look(const std::vector<MountEntry>& mounts, const StatusArguments& argume
   for (const MountEntry& mount : mounts) {
     auto lines = Lines(mount, arguments, caller);
     if (!lines) {
-      if (!Interruptible::Interrupted()) report.code = Complain(lines.error());
+      report.failures.push_back(
+          FindMount(mount.mountpoint)
+              ? lines.error()
+              : Failure{ExitCode::kFailed, mount.mountpoint + ": not mounted any more"});
       continue;
     }
     if (!report.lines.empty() && !arguments.json) report.lines.emplace_back();
@@ -87,22 +90,30 @@ ExitCode RunStatus(const StatusArguments& arguments, const Caller& caller) {
   if (!mounts) return Complain(mounts.error());
   if (!arguments.watch) {
     const Report report = Look(*mounts, arguments, caller);
+    for (const Failure& failure : report.failures) Complain(failure);
     Print(report.lines);
-    return report.code;
+    return report.failures.empty() ? ExitCode::kDone : report.failures.back().code;
   }
   const bool repaint = CanPaint(STDOUT_FILENO) && !arguments.json;
   const Interruptible interruptible(-1);
   Repainter repainter(STDOUT_FILENO);
-  for (;;) {
-    const Report report = Look(*mounts, arguments, caller);
+  for (auto watched = *mounts;;) {
+    const Report report = Look(watched, arguments, caller);
     if (Interruptible::Interrupted()) return ExitCode::kInterrupted;
+    // What is complained of stays, above what is shown next.
+    if (!report.failures.empty()) repainter.Clear();
+    for (const Failure& failure : report.failures) Complain(failure);
+    if (!report.failures.empty() && report.lines.empty()) return report.failures.back().code;
     if (repaint)
       repainter.Show(report.lines);
     else
       Print(report.lines);
-    if (report.code != ExitCode::kDone) return report.code;
+    if (std::ferror(stdout) != 0) return ExitCode::kFailed;
     std::this_thread::sleep_for(kWatchPause);
     if (Interruptible::Interrupted()) return ExitCode::kInterrupted;
+    if (!arguments.path.empty()) continue;
+    // Mounts come and go; the last that went is told of as one.
+    if (auto now = Chosen(arguments, caller)) watched = *std::move(now);
   }
 }
 

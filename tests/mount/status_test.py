@@ -179,6 +179,33 @@ class Status(Asking):
                                  env=harness.clean_environment())
         self.assertEqual(outcome.returncode, 1)
         self.assertIn("mounted by root, and only they or root can talk to it", outcome.stderr)
+        outcome = subprocess.run([program, "umount", self.mounted.path], capture_output=True,
+                                 text=True, user=NOBODY, timeout=harness.WAIT_S, check=False,
+                                 env=harness.clean_environment())
+        self.assertEqual(outcome.returncode, 1)
+        self.assertIn("mounted by root; only they or root can unmount it", outcome.stderr)
+        self.assertTrue(harness.is_mounted(self.mounted.path))
+
+    def test_output_that_cannot_be_written(self):
+        for words in (["status", self.mounted.path, "--json"],
+                      ["status", self.mounted.path, "--watch"],
+                      ["cache", "info", "--json", "--cache-dir", self.cache]):
+            with open("/dev/full", "wb") as full:
+                outcome = subprocess.run([harness.PROGRAM, *words], stdout=full, text=True,
+                                         stderr=harness.PIPE, timeout=harness.WAIT_S, check=False,
+                                         env=harness.clean_environment())
+            self.assertEqual(outcome.returncode, 1, words)
+            self.assertRegex(outcome.stderr, "^tciafs: standard output: .+\n$", words)
+
+    def test_watch_ends_with_the_mount(self):
+        watching = self.background(harness.PROGRAM, "status", self.mounted.path, "--watch",
+                                   stdout=harness.PIPE, stderr=harness.PIPE, text=True,
+                                   env=harness.clean_environment())
+        watching.stdout.readline()
+        self.mounted.unmount()
+        _, told = watching.communicate(timeout=harness.WAIT_S)
+        self.assertEqual((watching.returncode, told),
+                         (1, f"tciafs: {self.mounted.path}: not mounted any more\n"))
 
     def test_the_channel_takes_anything(self):
         for line in (b"\n", b"status =\n", b"status a=%\n", b"\xff\x00\n", b"x" * 5_000_000 + b"\n"):
