@@ -29,6 +29,11 @@ std::string WithoutTrailingSlash(std::string_view url) {
   return std::string(url);
 }
 
+// Set to nothing is not set.
+const char* NotEmpty(const char* value) {
+  return value != nullptr && *value != '\0' ? value : nullptr;
+}
+
 struct Account {
   std::optional<std::string> username;
   std::optional<std::string> password;
@@ -88,7 +93,7 @@ Account ParseNetrc(const std::string& content, const std::string& host) {
 }
 
 Account FromNetrc(const std::string& server, const Caller& caller) {
-  const char* named = caller.environment("NETRC");
+  const char* named = NotEmpty(caller.environment("NETRC"));
   const char* home = caller.environment("HOME");
   if (named == nullptr && home == nullptr) return {};
   const auto content = ReadSecretFile(named != nullptr ? named : std::string(home) + "/.netrc");
@@ -138,10 +143,11 @@ Outcome<nbia::Credentials> FindCredentials(const MountSettings& settings, const 
     auto parsed = ParseCredentials(*content, settings.credentials_file, server);
     if (!parsed) return tl::unexpected(parsed.error());
     account = *parsed;
-  } else if (const char* username = caller.environment("TCIAFS_USERNAME")) {
+  } else if (const char* username = NotEmpty(caller.environment("TCIAFS_USERNAME"))) {
     if (settings.servers.size() > 1) return ForWhichServer("TCIAFS_USERNAME");
     account.username = username;
-    if (const char* password = caller.environment("TCIAFS_PASSWORD")) account.password = password;
+    if (const char* password = NotEmpty(caller.environment("TCIAFS_PASSWORD")))
+      account.password = password;
   }
   if (!account.username) {
     auto login = FromLogin(server, caller);

@@ -111,6 +111,15 @@ TEST_F(CredentialsTest, EnvironmentThenNetrc) {
   EXPECT_EQ(Find("https://h/x")->username, "carol");
 }
 
+TEST_F(CredentialsTest, SetToNothingIsNotSet) {
+  environment_ = {{"TCIAFS_USERNAME", ""}, {"NETRC", ""}, {"HOME", directory_.path()}};
+  Write(".netrc", "machine h login bob password secret\n");
+  settings_.servers = {"https://h/x", "https://other/x"};
+  ASSERT_TRUE(Find("https://h/x"));
+  EXPECT_EQ(Find("https://h/x")->username, "bob");
+  EXPECT_EQ(Find("https://other/x")->username, "nbia_guest");
+}
+
 TEST_F(CredentialsTest, ASecretForNoServerInParticularIsNotSentToSeveral) {
   settings_.servers = {"https://h/x", "https://other/x"};
   environment_["TCIAFS_USERNAME"] = "carol";
