@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <optional>
 #include <utility>
@@ -225,6 +227,26 @@ std::string FoundText(const FoundFiles& found) {
   return text;
 }
 
+// Series that push each other out would be reported as imported. What is pinned there, or there
+// already, is not looked at: the cache itself refuses what finds no room.
+Outcome<void> CheckRoom(const CacheAccess& access, const FoundFiles& found) {
+  int64_t needed_bytes = 0;
+  for (const auto& [uid, series] : found.series) needed_bytes += series.size_bytes();
+  int64_t room_bytes = 0;
+  auto asked = access.Ask(Message("cache_info"), [&room_bytes](const Message& cache) {
+    const int64_t disk_bytes = cache.Number("used_bytes", 0) + cache.Number("disk_free_bytes", 0) -
+                               cache.Number("free_floor_bytes", 0);
+    room_bytes = std::min(cache.Number("cap_bytes", 0), disk_bytes);
+  });
+  if (!asked) return asked;
+  if (needed_bytes <= room_bytes) return {};
+  return FailWith(
+      ExitCode::kFailed,
+      fmt::format("does not fit: {} were found, and the cache has room for {}; name less, "
+                  "or see --cache-size and --min-free",
+                  FormatSize(needed_bytes), FormatSize(std::max<int64_t>(room_bytes, 0))));
+}
+
 }  // namespace
 
 ExitCode RunCacheImport(const CacheArguments& arguments, const Caller& caller) {
@@ -244,6 +266,7 @@ ExitCode RunCacheImport(const CacheArguments& arguments, const Caller& caller) {
   std::fflush(stdout);
   auto access = CacheAccess::Open(arguments.cache_dir, caller, CacheAccess::Purpose::kFill);
   if (!access) return Complain(access.error());
+  if (auto room = CheckRoom(*access, *found); !room) return Complain(room.error());
   Importing importing(*access, *found);
   const ExitCode imported = importing.Run();
   if (imported == ExitCode::kInterrupted || imported == ExitCode::kDone)

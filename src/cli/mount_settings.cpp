@@ -2,6 +2,8 @@
 // Copyright the tciafs authors
 #include "cli/mount_settings.h"
 
+#include <fmt/core.h>
+
 #include <charconv>
 #include <filesystem>
 #include <limits>
@@ -44,8 +46,10 @@ class Checker {
       const auto [end, error] =
           std::from_chars(text.data(), text.data() + text.size(), number, base);
       if (error != std::errc() || end != text.data() + text.size() || number < min || number > max)
-        return Fail(Errc::kInvalidArgument, "'" + text + "' is not a number from " +
-                                                std::to_string(min) + " to " + std::to_string(max));
+        return Fail(
+            Errc::kInvalidArgument,
+            base == 8 ? fmt::format("'{}' is not an octal number from {:o} to {:o}", text, min, max)
+                      : fmt::format("'{}' is not a number from {} to {}", text, min, max));
       return number;
     });
   }

@@ -59,9 +59,13 @@ Status RefreshOne(const Mounted& mounted, const std::string& path, Answers& answ
 }
 
 Status Refresh(const Mounted& mounted, const Message& request, Answers& answers) {
-  for (const std::string& path : request.All("path"))
-    TCIAFS_TRY(RefreshOne(mounted, path, answers));
-  return {};
+  Status first_failure;
+  for (const std::string& path : request.All("path")) {
+    Status refreshed = RefreshOne(mounted, path, answers);
+    if (answers.stop().stop_requested()) return refreshed;
+    if (first_failure && !refreshed) first_failure = std::move(refreshed);
+  }
+  return first_failure;
 }
 
 const std::map<std::string, Operation, std::less<>> kOperations = {

@@ -237,7 +237,21 @@ class Refuses(ImportCase):
         self.mounted.unmount()
         self.environment["TCIAFS_MIN_FREE"] = "99%"
         printed = self.imports(path, code=1)
-        self.assertIn("too little", printed)
+        self.assertIn("room for 0 B", printed)
+
+    def test_more_than_the_cache_holds(self):
+        """Each series alone would fit, and push out the one before."""
+        self.server = self.archive("--synthetic", "D:patients=1,studies=1,series=3,images=12,size=512x512")
+        self.environment["TCIAFS_SERVER"] = self.server.url
+        self.environment["TCIAFS_CACHE_SIZE"] = "16M"
+        self.environment["TCIAFS_CACHE_DIR"] = self.cache + "2"
+        series = sorted({os.path.dirname(path) for path in self.server.truth("D")})
+        paths = [self.zip_of(name, f"{number}.zip") for number, name in enumerate(series)]
+        printed = self.imports("--collection", "D", *paths, code=1)
+        self.assertRegex(printed, r"does not fit: 1[89]\.\d MiB were found, .* room for 16\.0 MiB")
+        self.assertEqual(self.cached(), [])
+        self.imports("--collection", "D", *paths[:2])
+        self.assertEqual(self.cached(), series[:2])
 
     def test_a_server_that_is_down(self):
         path = self.zip_of(self.series[0])

@@ -236,6 +236,9 @@ class Refresh(Asking):
     def test_refusals(self):
         self.assertIn("the archive has no such object",
                       self.fails(1, "refresh", self.mounted / "C/nobody"))
+        others = harness.command("refresh", self.mounted / "C/nobody", self.mounted / "D")
+        self.assertEqual(others.returncode, 1)
+        self.assertIn("/D: ", others.stdout)  # what can be refreshed is, whatever comes before it
         self.assertIn("not in a mounted tciafs", self.fails(1, "refresh", "/proc"))
         other = self.mount(self.server, cache=os.path.join(self.directory, "cache2"))
         self.assertIn("in another mount",

@@ -170,6 +170,12 @@ TEST(CheckSettings, RefusesWithTheOriginOfTheMistake) {
   }
 }
 
+TEST(CheckSettings, OctalNumbersAreCalledSo) {
+  const auto refused = Check(Of({{"umask", "999"}}));
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().message, "--umask: '999' is not an octal number from 0 to 777");
+}
+
 TEST(CheckSettings, OffGoesBeforeOnOfALayerBelow) {
   Settings high = Of({{"offline", FlagText(false)}});
   high.Underlay(Of({{"offline", FlagText(true)}, {"allow-other", FlagText(true)}}));
