@@ -61,6 +61,8 @@ inline constexpr int kFormFailuresMax = 3;                // in a row, then it c
 
 // Downloads.
 inline constexpr size_t kMd5ListBytesMax = size_t{64} << 20;     // a million entries
+inline constexpr size_t kMd5LineBytesMax = 1024;                 // real ones have about 46
+inline constexpr size_t kMd5LinesBesideMax = 1000;               // beyond one for each image
 inline constexpr int64_t kImageBytesMax = int64_t{64} << 30;     // as for one entry of a zip
 inline constexpr size_t kEntryNameBytesMax = 512;                // real ones have about 12
 inline constexpr size_t kEntryNamesBytesMax = size_t{64} << 20;  // of one zip, remembered

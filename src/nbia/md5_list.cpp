@@ -4,14 +4,21 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "nbia/limits.h"
 #include "tciafs/util/text.h"
 
 namespace tciafs::nbia {
 
-Status Md5List::Append(std::string_view text) {
-  if (text_.size() + text.size() > kMd5ListBytesMax)
-    return Fail(Errc::kCorrupt, fmt::format("a list of MD5 sums over {} bytes", kMd5ListBytesMax));
+Status Md5List::Append(std::string_view text, size_t instances) {
+  // It comes last, and has a line for each.
+  const size_t bytes_max =
+      instances == 0
+          ? kMd5ListBytesMax
+          : std::min(kMd5ListBytesMax, (instances + kMd5LinesBesideMax) * kMd5LineBytesMax);
+  if (text_.size() + text.size() > bytes_max)
+    return Fail(Errc::kCorrupt, fmt::format("a list of MD5 sums over {} bytes", bytes_max));
   text_ += text;
   return {};
 }

@@ -6,6 +6,7 @@
 // thread-safe.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -16,8 +17,8 @@ namespace tciafs::nbia {
 
 class Md5List {
  public:
-  // kCorrupt over the limit.
-  Status Append(std::string_view text);
+  // Of a zip in which so many images came before it; 0: not known. kCorrupt over the limit.
+  Status Append(std::string_view text, size_t instances = 0);
   // Entry name to 32 lower-case hex digits; lines that are neither are left out, as are names that
   // come with two different sums.
   std::unordered_map<std::string, std::string> Parse() const;

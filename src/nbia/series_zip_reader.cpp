@@ -106,7 +106,7 @@ Status SeriesZipReader::OnEntryData(ByteView bytes) {
       if (skipped_bytes_ <= limits_.skipped_bytes_max) return {};
       return Fail(Errc::kCorrupt, "a zip that holds more besides its images than it may");
     case EntryKind::kMd5List:
-      return md5_list_.Append(AsText(bytes));
+      return md5_list_.Append(AsText(bytes), instances());
     case EntryKind::kInstance:
       return FromSink(sink_->Data(bytes));
     case EntryKind::kSearching:

@@ -124,6 +124,10 @@ TEST(NbiaLimits, TheListOfSums) {
   Md5List list;
   EXPECT_TRUE(list.Append(std::string(kMd5ListBytesMax, '\n')));
   EXPECT_EQ(list.Append("x").error().code, Errc::kCorrupt);
+  Md5List of_three;
+  const std::string all((3 + kMd5LinesBesideMax) * kMd5LineBytesMax, '\n');
+  EXPECT_TRUE(of_three.Append(all, 3));
+  EXPECT_EQ(of_three.Append("x", 3).error().code, Errc::kCorrupt);
 }
 
 class NbiaLimitsTest : public SourceTest {};
