@@ -109,7 +109,7 @@ class InstanceSink final : public source::SeriesSink,
   Status EndSingle(Arrivals& arrived) TCIAFS_REQUIRES(intake_.turn);
   Status DoneInTurn(const Status& status, Arrivals& arrived) TCIAFS_REQUIRES(intake_.turn);
   Status PublishHeld(Arrivals& arrived) TCIAFS_REQUIRES(intake_.turn);
-  bool HasItsSize(const Incoming& single) const;
+  bool HasItsSize(const Incoming& single) const TCIAFS_REQUIRES(intake_.turn);
   bool Believable(const source::SopUid& sop, int64_t size_bytes, const std::string& md5_hex) const
       TCIAFS_REQUIRES(intake_.turn);
   bool AddsUp() const TCIAFS_REQUIRES(intake_.turn);
